@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a machine knows of an accelerator: the Vcpu and Exit protocol.
+
+A vCPU is driven by one host thread that loops over ``exit = vcpu.run()`` and answers the
+exit.  Both accelerators release the GIL while guest code runs.  The machine never knows
+which accelerator is behind the protocol.
+
+Thread rules: ``run``, register access and ``resume_at`` are for the vCPU's own thread, or for
+any thread while the vCPU is not inside ``run``.  ``kick``, ``set_external_interrupt`` and
+``raise_system_reset`` may be called from any thread at any time.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class ExitReason(enum.Enum):
+    """Why ``Vcpu.run`` came back."""
+
+    HCALL = "hcall"  #: ``sc 1`` in supervisor state: r3 is the number, r4.. the arguments
+    MMIO_READ = "mmio_read"  #: load outside RAM: ``addr``, ``size``; answer with ``complete_mmio_read``
+    MMIO_WRITE = "mmio_write"  #: store outside RAM: ``addr``, ``size``, ``value``
+    KICKED = "kicked"  #: somebody called ``kick``
+    HALTED = "halted"  #: the guest can never run again by itself (e.g. checkstop); see ``message``
+    INTERNAL = "internal"  #: the engine gave up; ``message`` says why
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """One exit of a vCPU.  ``addr`` is guest-physical, ``size`` in bytes (1, 2, 4, 8).
+
+    MMIO values are integers as the guest's register holds them after a big-endian reading of
+    the bytes on the bus: device models see ``value.to_bytes(size, "big")`` as the bytes in
+    address order.
+    """
+
+    reason: ExitReason
+    addr: int = 0
+    size: int = 0
+    value: int = 0
+    message: str = ""
+
+
+class Vcpu(Protocol):
+    """A virtual CPU (one hardware thread).
+
+    Registers are named as the Power ISA spells them, lower case: ``r0``..``r31``, ``pc`` (NIA),
+    ``msr``, ``lr``, ``ctr``, ``cr`` (32 bits), ``xer``, ``lpcr``, ``sprg0``..``sprg3``, ``srr0``,
+    ``srr1``, ``ciabr``, ``dawr0``, ``dawrx0``, ``pvr``, ``tb``, ``dec``, ``ptcr`` and so on.
+    """
+
+    index: int  #: the server number, 0-based (``ibm,ppc-interrupt-server#s``)
+
+    def run(self) -> Exit:
+        """Run guest code until something needs the machine."""
+
+    def kick(self) -> None:
+        """Make ``run`` (now or the next call) or ``wait`` return soon; sticky until then."""
+
+    def get_reg(self, name: str) -> int:
+        """Read a register as an unsigned integer.  Raises KeyError for unknown names."""
+
+    def set_reg(self, name: str, value: int) -> None:
+        """Write a register; value is truncated to its width."""
+
+    def hcall_args(self) -> tuple[int, ...]:
+        """(r3, r4, ... r12): the hypercall number and its up to nine arguments."""
+
+    def hcall_return(self, status: int, *rets: int) -> None:
+        """Put ``status`` (signed) in r3 and ``rets`` in r4...; the guest goes on after ``sc 1``."""
+
+    def complete_mmio_read(self, value: int) -> None:
+        """Answer an ``MMIO_READ`` exit; the load completes on the next ``run``."""
+
+    def wait(self) -> None:
+        """H_CEDE: sleep until an interrupt (external, decrementer, system reset, doorbell) is
+        pending or ``kick``/``prod`` was called.  Costs no host CPU."""
+
+    def prod(self) -> None:
+        """H_PROD: end a ``wait`` of this vCPU, now or the next one."""
+
+    def set_external_interrupt(self, level: bool) -> None:
+        """Drive the external interrupt input (0x500).  Level: stays until lowered."""
+
+    def raise_system_reset(self) -> None:
+        """Deliver a system reset (0x100) as soon as possible."""
+
+    def flush_tlb(self) -> None:
+        """Forget all cached translations of this vCPU before its next guest instruction."""
+
+    def set_process_table(self, base: int, log2_size: int, radix: bool, gtse: bool) -> None:
+        """H_REGISTER_PROC_TBL: partition-scoped entry's process table (base is guest-real, size in
+        bytes is 2**log2_size); sets LPCR[UPRT], LPCR[HR], LPCR[GTSE] as told and flushes."""
+
+    def set_hash_table(self, order: int) -> None:
+        """The partition's HPT: 2**order bytes, see ``Accelerator.hpt``."""
