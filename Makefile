@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Each target does its own set-up on a fresh Debian 12 (scripts/setup).
+BIN := .venv/bin
+PYTEST ?= $(BIN)/python -m pytest
+
+.PHONY: help boot test bench lint setup clean
+
+help:
+	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
+	@echo "make test    lint, types and all tests"
+	@echo "make bench   time to the shell prompt, paired with qemu-system-ppc64"
+	@echo "make lint    ruff, mypy and the layer contract"
+	@echo "make setup   the Python environment and the tools that the tests use"
+	@echo "make clean   remove caches of the tools (not the guests')"
+
+boot:
+	@scripts/setup
+	@$(BIN)/lpar boot debian
+
+test: lint
+	$(PYTEST) $(PYTESTFLAGS)
+
+bench:
+	@scripts/setup test
+	$(BIN)/python -m bench.boot
+
+lint:
+	@scripts/setup test
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+setup:
+	@scripts/setup test
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find src tests -name __pycache__ -type d -exec rm -rf {} +
