@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Steps that many instructions share (Book I, chapters 2 and 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lpar.isa.values import concat, select
+
+LT, GT, EQ, SO = 8, 4, 2, 1
+
+
+def compare_signed(cpu: Any, a: Any, b: Any) -> Any:
+    """The CR field value (8 bits: LT GT EQ SO) for a signed comparison."""
+    return concat(cpu.const(0, 4), a.slt(b), a.sgt(b), a == b, cpu.so)
+
+
+def compare_unsigned(cpu: Any, a: Any, b: Any) -> Any:
+    """The CR field value (8 bits: LT GT EQ SO) for an unsigned comparison."""
+    return concat(cpu.const(0, 4), a < b, a > b, a == b, cpu.so)
+
+
+def record(cpu: Any, result: Any) -> None:
+    """Set CR0 from a 64-bit result compared with zero; only its low half counts in 32-bit mode."""
+    wide = select(cpu.sf, result, result.trunc(32).sext(64))
+    cpu.cr[0] = compare_signed(cpu, wide, 0)
+
+
+def finish(cpu: Any, RT: Any, result: Any, Rc: int) -> None:  # noqa: N803 - the ISA's names
+    """Write ``result`` to RT and record it if Rc."""
+    cpu.gpr[RT] = result
+    if Rc:
+        record(cpu, result)
