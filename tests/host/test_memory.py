@@ -161,7 +161,7 @@ def test_host_refusal_names_the_reason() -> None:
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (64 * GIB, limits[1]))
     try:
-        with pytest.raises(HostError, match="cannot map .* bytes for RAM: Cannot allocate memory") as caught:
+        with pytest.raises(HostError, match=r"cannot map .* bytes for RAM: Cannot allocate memory") as caught:
             GuestMemory(1 << 40)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)
@@ -207,6 +207,6 @@ def test_hugetlbfs_unwritable(fake_hugetlbfs: str, monkeypatch: pytest.MonkeyPat
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr("mmap.mmap", refuse)
-    with pytest.raises(HostError, match="cannot map 1048576 bytes from hugetlbfs .*Cannot alloc") as caught:
+    with pytest.raises(HostError, match=r"cannot map 1048576 bytes from hugetlbfs .*Cannot alloc") as caught:
         GuestMemory(MIB, hugetlbfs=fake_hugetlbfs)
     assert "huge pages" in str(caught.value.hint)

@@ -94,7 +94,7 @@ class GuestMemory:
 
     def contains(self, addr: int, length: int = 1) -> bool:
         """Whether all of the range is RAM."""
-        return 0 <= addr and 0 <= length and addr + length <= self.size
+        return addr >= 0 and length >= 0 and addr + length <= self.size
 
     def read(self, addr: int, length: int) -> bytes:
         """``length`` bytes from ``addr``."""
