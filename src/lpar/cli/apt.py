@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fetching one Debian package without installing it: ``apt-get download`` and ``dpkg-deb -x``.
+
+The system's package index is used when it knows the package; otherwise a private index is made in
+the working directory, so that neither root nor a changed system is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lpar import log
+from lpar.errors import HostError
+from lpar.units import human_size
+
+TRIES = 3
+_POLL = 0.1  #: seconds between two looks at the growing file
+
+
+def download(package: str, work: Path) -> Path:
+    """Fetch ``package`` into ``work`` and return the ``.deb``.  Raises HostError."""
+    _need("apt-get")
+    options: list[str] = []
+    size = _available(package, options, work)
+    if size is None:
+        options = _private_index(work)
+        size = _available(package, options, work)
+    if size is None:
+        hint = "the package sources of this machine must offer Debian 12 (bookworm) main"
+        raise HostError(f"no package {package} to be had", hint=hint)
+    return _download(package, options, work, size)
+
+
+def unpack(deb: Path, into: Path) -> None:
+    """Unpack the files of ``deb`` below ``into``.  Raises HostError."""
+    _need("dpkg-deb")
+    done = _run(["dpkg-deb", "-x", str(deb), str(into)], into)
+    if done.returncode:
+        raise HostError(f"cannot unpack {deb.name}: {_last_line(done)}")
+
+
+def _need(program: str) -> None:
+    if shutil.which(program) is None:
+        hint = "on other systems give a kernel and an initrd of your own: lpar run -k FILE -i FILE"
+        raise HostError(f"no {program} on this machine, which fetching a Debian guest needs", hint=hint)
+
+
+def _run(words: Sequence[str], where: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, cwd=where, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return lines[-1] if lines else f"status {done.returncode}"
+
+
+def _available(package: str, options: Sequence[str], work: Path) -> int | None:
+    """The package's size in bytes, None when the index does not know it.
+
+    ``--print-uris`` answers one line: 'URI' file size hash.
+    """
+    done = _run(["apt-get", *options, "download", "--print-uris", package], work)
+    words = done.stdout.split()
+    if done.returncode or len(words) < 3 or not words[2].isdigit():
+        return None
+    return int(words[2])
+
+
+def _private_index(work: Path) -> list[str]:
+    """Make a package index of our own; returns the options that use it."""
+    state, cache = work / "apt-state", work / "apt-cache"
+    for directory in (state / "lists" / "partial", cache / "archives" / "partial"):
+        directory.mkdir(parents=True)
+    options = ["-o", f"Dir::State={state}", "-o", f"Dir::Cache={cache}", "-o", "APT::Sandbox::User="]
+    log.info("fetching the package index")
+    for left in reversed(range(TRIES)):
+        done = _run(["apt-get", *options, "-q", "update"], work)
+        if done.returncode == 0 or not left:
+            break
+        log.info(f"apt-get update failed, trying again: {_last_line(done)}")
+    return options
+
+
+def _download(package: str, options: Sequence[str], work: Path, size: int) -> Path:
+    words = ["apt-get", *options, "-q", "download", package]
+    for left in reversed(range(TRIES)):
+        with _progress(f"fetching {package}", work, size):
+            done = _run(words, work)
+        found = sorted(work.glob("*.deb"))
+        if done.returncode == 0 and found:
+            return found[0]
+        if left:
+            log.info(f"apt-get download failed, trying again: {_last_line(done)}")
+    raise HostError(f"cannot fetch {package}: {_last_line(done)}", hint="is the package mirror reachable?")
+
+
+@contextlib.contextmanager
+def _progress(title: str, work: Path, size: int) -> Iterator[None]:
+    """A progress bar on a terminal, one line elsewhere, nothing with ``--quiet``."""
+    if log.level() == log.Level.QUIET or not sys.stderr.isatty():
+        log.info(f"{title} ({human_size(size)})")
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("lpar: {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=size)
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(_POLL):
+                progress.update(task, completed=min(size, _fetched(work)))
+
+        watcher = threading.Thread(target=watch, name="progress", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            progress.update(task, completed=min(size, _fetched(work)))
+
+
+def _fetched(work: Path) -> int:
+    """Bytes of package files in ``work``; they come and go while apt-get runs."""
+    total = 0
+    for path in work.glob("*.deb*"):
+        try:
+            total += path.stat().st_size
+        except OSError:
+            pass
+    return total
