@@ -30,11 +30,10 @@ _IMAGES = "usr/lib/debian-installer/images/12/ppc64el/text/debian-installer/ppc6
 _MANIFEST = "manifest.json"
 _KERNEL, _INITRD, _SHELL_INITRD = "vmlinux", "initrd.gz", "initrd-shell.gz"
 
-#: Mounts what a user expects, gives the console to a shell with job control, powers off behind it.
+#: Mounts what a user expects, then leaves the rest to the installer's busybox as init.
 SHELL_INIT = """\
 #!/bin/sh
 # Written by lpar: the installer's own programs, a shell in place of the installer.
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux}
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
@@ -42,9 +41,12 @@ mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=755 tmpfs /run
 hostname debian
-cd /root 2>/dev/null || cd /
-if [ -c /dev/hvc0 ]; then steal-ctty /dev/hvc0 /bin/sh; else /bin/sh; fi
-poweroff -f
+exec /bin/busybox init
+"""
+#: Init makes the shell the leader of a session on the console, so that it has job control.
+SHELL_INITTAB = """\
+hvc0::wait:-/bin/sh
+::once:/sbin/poweroff -f
 """
 SHELL_PARAMS = "console=hvc0 rdinit=/lpar-init"
 
@@ -108,7 +110,7 @@ def _write_manifest(where: Path) -> None:
 
 
 def _shell_id() -> str:
-    return hashlib.sha256(SHELL_INIT.encode()).hexdigest()
+    return hashlib.sha256((SHELL_INIT + SHELL_INITTAB).encode()).hexdigest()
 
 
 def _read_manifest(where: Path) -> dict[str, Any]:
@@ -186,5 +188,8 @@ def _fetch_debian(to: Path) -> None:
 
 
 def _make_shell_initrd(where: Path) -> None:
-    extra = [regular("lpar-init", SHELL_INIT.encode(), 0o755)]
+    extra = [
+        regular("lpar-init", SHELL_INIT.encode(), 0o755),
+        regular("etc/inittab", SHELL_INITTAB.encode()),
+    ]
     (where / _SHELL_INITRD).write_bytes(append_to((where / _INITRD).read_bytes(), extra))
