@@ -167,3 +167,5 @@ _field("MASK_SR", (12, 15), kind=_I)
 # whole-register numbers decoded statically (loops over registers, pairs)
 _field("RT_S RS_S", (6, 10), kind=_S)
 _field("NB_S", (16, 20), kind=_S)
+# VSR pairs, halved: the registers are 2 * XP_S and 2 * XP_S + 1
+_field("XP_S", (10, 10), (6, 9), kind=_S)

@@ -186,6 +186,17 @@ class Bits:
         """Reverse the bits."""
         return Bits(int(f"{self.v:0{self.w}b}"[::-1], 2), self.w)
 
+    def shuffle_bytes(self, index: Bits) -> Bits:
+        """Byte ``i`` of the result is byte ``index.byte[i] & 15`` of these 128 bits; byte 0 is the most significant.
+
+        Both are 128 bits wide: a byte permutation, or sixteen lookups in a table of 16 bytes.
+        """
+        if self.w != 128:
+            raise TypeError("shuffle_bytes takes 128 bits")
+        at = self._other(index).to_bytes(16, "big")
+        table = self.v.to_bytes(16, "big")
+        return Bits(int.from_bytes(bytes(table[k & 15] for k in at), "big"), 128)
+
     def umulh(self, other: Bits | int) -> Bits:
         """High half of the unsigned product."""
         return Bits(self.v * self._other(other) >> self.w, self.w)
