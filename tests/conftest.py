@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from lpar import log
+from lpar.cli import guests
+
+
+@pytest.fixture(autouse=True)
+def _normal_log() -> Iterator[None]:
+    """Each test starts with the normal log level."""
+    log.set_level()
+    yield
+    log.set_level()
+
+
+@pytest.fixture(scope="session")
+def debian() -> guests.Guest:
+    """Debian's installer for ppc64el, from the user's cache (fetched once)."""
+    if shutil.which("apt-get") is None:
+        pytest.skip("no apt-get here to fetch the guest with")
+    return guests.debian_installer()
