@@ -29,7 +29,8 @@ def test_long_names_and_other_tools() -> None:
     names = (
         "--kernel k --initrd i --params p --mem 2G --cpus 3 --console hv --name n --cpu power8 --accel interp"
     )
-    aliases = "--kernel k --initramfs i --append p --memory 2G --smp 3 --console hv --name n --cpu POWER8 --accel interp"
+    aliases = names.replace("--initrd", "--initramfs").replace("--params", "--append")
+    aliases = aliases.replace("--mem ", "--memory ").replace("--cpus", "--smp").replace("power8", "POWER8")
     config = parse(*names.split())
     assert config == parse(*aliases.split())
     assert (config.cpu, config.name, config.memory, config.params) == ("POWER8", "n", 2 << 30, "p")
