@@ -41,9 +41,7 @@ class SmmuInfo:
     def limited(self, max_page_shift: int) -> SmmuInfo:
         """The same without pages above ``2**max_page_shift`` bytes."""
         kept = (
-            replace(
-                size, encodings=tuple(e for e in size.encodings if e.page_shift <= max_page_shift)
-            )
+            replace(size, encodings=tuple(e for e in size.encodings if e.page_shift <= max_page_shift))
             for size in self.page_sizes
             if size.page_shift <= max_page_shift
         )

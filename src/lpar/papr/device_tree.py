@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lpar.errors import ConfigError
@@ -72,7 +72,7 @@ class Description:
     initrd: tuple[int, int] | None = None  #: (start, end)
     rtas: tuple[int, int] | None = None  #: (address, size) of the RTAS code; below 4 GiB
     rtas_tokens: Mapping[str, int] = field(default_factory=dict)
-    hypertas: tuple[str, ...] = ()  #: ``hcall-...`` sets that are implemented
+    hypertas: Sequence[str] = ()  #: ``hcall-...`` sets that are implemented
     vtys: tuple[Vty, ...] = (Vty(),)
     nvram_size: int = 0
     random: bool = False  #: H_RANDOM is implemented

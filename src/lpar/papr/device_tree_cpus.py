@@ -29,7 +29,7 @@ def threads_per_core(cpus: int, model: CpuModel, asked: int | None = None) -> in
     if asked < 1 or asked & (asked - 1) or asked > model.max_threads or cpus % asked:
         raise ConfigError(
             f"{cpus} CPUs cannot be cores of {asked} threads",
-            hint=f"threads per core: a power of two up to {model.max_threads} that divides the number of CPUs",
+            hint=f"threads per core: a power of two up to {model.max_threads} that divides the CPUs",
         )
     return asked
 
@@ -54,30 +54,31 @@ def radix_ap_encodings(model: CpuModel) -> bytes:
 def add_cpus(root: Node, model: CpuModel, cpus: int, threads: int, hpt_order: int) -> None:
     """Add ``/cpus`` with ``cpus`` threads in cores of ``threads``; servers count from 0."""
     parent = root.add("cpus", {"#address-cells": u32(1), "#size-cells": u32(0)})
+    common = _common(model, hpt_order)
     for first in range(0, cpus, threads):
-        _core(parent, model, range(first, first + threads), hpt_order)
+        _core(parent, model, range(first, first + threads), common)
 
 
-def _core(parent: Node, model: CpuModel, servers: range, hpt_order: int) -> None:
+def _core(parent: Node, model: CpuModel, servers: range, common: dict[str, bytes]) -> None:
     name = f"PowerPC,{model.name}"
-    node = parent.add(f"{name}@{servers[0]:x}")
-    node.props.update(
-        {
-            "name": string(name),
-            "device_type": string("cpu"),
-            "reg": u32(servers[0]),
-            "status": string("okay"),
-            "64-bit": EMPTY,
-        }
-    )
-    node.props.update(_identity(model))
-    node.props.update(_caches(model))
-    node.props.update(_hash_mmu(model.smmu, hpt_order))
-    node.props.update(_facilities(model))
-    node.props.update(_radix_mmu(model))
-    node.props["ibm,ppc-interrupt-server#s"] = cells(*servers)
+    props = {"name": string(name), "device_type": string("cpu"), "reg": u32(servers[0]), **common}
+    props["ibm,ppc-interrupt-server#s"] = cells(*servers)
     # The global queue of each server is CPU 0's, as in the reference.
-    node.props["ibm,ppc-interrupt-gserver#s"] = b"".join(cells(server, 0) for server in servers)
+    props["ibm,ppc-interrupt-gserver#s"] = b"".join(cells(server, 0) for server in servers)
+    parent.add(f"{name}@{servers[0]:x}", props)
+
+
+def _common(model: CpuModel, hpt_order: int) -> dict[str, bytes]:
+    """What every core says."""
+    return {
+        "status": string("okay"),
+        "64-bit": EMPTY,
+        **_identity(model),
+        **_caches(model),
+        **_hash_mmu(model.smmu, hpt_order),
+        **_facilities(model),
+        **_radix_mmu(model),
+    }
 
 
 def _identity(model: CpuModel) -> dict[str, bytes]:
