@@ -21,9 +21,7 @@ NAME = st.text("abcdefghijklmnopqrstuvwxyz0123456789,._+-", min_size=1, max_size
 PROPS = st.dictionaries(NAME, st.binary(max_size=40), max_size=4)
 NODES = st.recursive(
     st.builds(Node, NAME, PROPS),
-    lambda below: st.builds(
-        Node, NAME, PROPS, st.lists(below, max_size=4, unique_by=lambda node: node.name)
-    ),
+    lambda below: st.builds(Node, NAME, PROPS, st.lists(below, max_size=4, unique_by=lambda node: node.name)),
     max_leaves=12,
 )
 U64 = st.integers(0, 2**64 - 1)
