@@ -337,7 +337,7 @@ def random_word(instruction: Instruction, rng: random.Random, **given: int) -> i
             value = rng.choice(instruction.static_values[f.name])
         else:
             value = rng.getrandbits(f.width) << f.scale
-        word |= f.insert(value)
+        word |= f.insert(value) & ~instruction.mask
     return word
 
 

@@ -169,3 +169,6 @@ _field("RT_S RS_S", (6, 10), kind=_S)
 _field("NB_S", (16, 20), kind=_S)
 # VSR pairs, halved: the registers are 2 * XP_S and 2 * XP_S + 1
 _field("XP_S", (10, 10), (6, 9), kind=_S)
+_field("UIM5_S", (11, 15), kind=_S)
+# vector facility
+_field("SHBIT", (23, 25), kind=_I)  # vsldbi, vsrdbi: a shift by 0 to 7 bits

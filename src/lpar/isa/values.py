@@ -186,17 +186,6 @@ class Bits:
         """Reverse the bits."""
         return Bits(int(f"{self.v:0{self.w}b}"[::-1], 2), self.w)
 
-    def shuffle_bytes(self, index: Bits) -> Bits:
-        """Byte ``i`` of the result is byte ``index.byte[i] & 15`` of these 128 bits; byte 0 is the most significant.
-
-        Both are 128 bits wide: a byte permutation, or sixteen lookups in a table of 16 bytes.
-        """
-        if self.w != 128:
-            raise TypeError("shuffle_bytes takes 128 bits")
-        at = self._other(index).to_bytes(16, "big")
-        table = self.v.to_bytes(16, "big")
-        return Bits(int.from_bytes(bytes(table[k & 15] for k in at), "big"), 128)
-
     def umulh(self, other: Bits | int) -> Bits:
         """High half of the unsigned product."""
         return Bits(self.v * self._other(other) >> self.w, self.w)
@@ -280,3 +269,18 @@ def map_lanes(width: int, fn: Callable[..., Any], *vectors: Any) -> Any:
         return first.map_lanes(width, fn, vectors)
     results = [fn(*column) for column in zip(*(lanes(v, width) for v in vectors), strict=True)]
     return concat(*(r.sext(width) if r.w == 1 else r for r in results))
+
+
+def shuffle(table: Any, control: Any) -> Any:
+    """Pick bytes: byte i of the result is the byte of ``table`` that byte i of ``control`` numbers.
+
+    Bytes are numbered from the most significant (0); a number is taken modulo the table's byte count,
+    a power of two.  Either argument may be a constant as Python ``bytes``: a lookup table (S-box) or a
+    fixed pattern (a merge); not both.
+    """
+    value = control if isinstance(table, bytes) else table
+    if not isinstance(value, Bits):
+        return value.shuffle(table, control)
+    source, pattern = (x if isinstance(x, bytes) else x.v.to_bytes(x.w // 8, "big") for x in (table, control))
+    picked = bytes(source[n % len(source)] for n in pattern)
+    return Bits(int.from_bytes(picked, "big"), 8 * len(picked))
