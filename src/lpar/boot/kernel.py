@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 from lpar.boot.blob import Blob, BytesBlob, SliceBlob, open_blob
@@ -128,10 +128,10 @@ def _foreign(head: bytes) -> tuple[str, str] | None:
         return "an initrd (cpio archive)", "give it with -i, and the kernel with -k"
     if head.startswith(b"\xd0\x0d\xfe\xed"):
         return "a device tree blob", build
+    if len(head) < 4 or not any(head[:4]):
+        return "no code (its first instruction is empty)", build
     if not head.translate(None, _TEXT):
         return "a text file", build
-    if len(head) < 4 or not any(head[:4]):
-        return "no code: its first instruction word is empty", build
     return None
 
 
@@ -163,7 +163,7 @@ def _wrapped(elf: Elf) -> Blob | None:
     if elf.bits == 64 or elf.blob.size > 256 << 20:
         return None
     content = elf.blob.read(0, elf.blob.size)
-    for match in _STREAM.finditer(content):
+    for match in islice(_STREAM.finditer(content), 64):
         if _holds_kernel(content, match.start()):
             at = match.start()
             return SliceBlob(f"{elf.blob.name} (at {at:#x})", elf.blob, at, elf.blob.size - at)
