@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The vector facility against qemu: every instruction on random and special elements, and the encodings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from types import ModuleType
+
+import pytest
+
+from lpar.isa import vmx_integer, vmx_logic, vmx_memory, vmx_multiply
+from lpar.isa.registry import INSTRUCTIONS, Instruction
+from tests.isa.harness import BUFFER, Case, check, check_encodings, overlaps, random_state, random_word, value64
+
+MODULES = [vmx_integer, vmx_logic, vmx_memory, vmx_multiply]
+SPECIAL = {width: (0, 1, 2, (1 << width - 1) - 1, 1 << width - 1, (1 << width) - 1) for width in (8, 16, 32, 64, 128)}
+VSCR_NJ, VSCR_SAT = 1 << 16, 1
+
+
+def defined_in(module: ModuleType) -> list[Instruction]:
+    """The definitions that the import of one file made."""
+    return [i for i in INSTRUCTIONS if owner(i) == module.__name__]
+
+
+def owner(found: Instruction) -> str:
+    """The file that a definition belongs to; a family's body belongs to the file of its element function."""
+    cells = [c.cell_contents for c in found.body.__closure__ or ()]
+    functions = [c for c in cells if callable(c)]
+    name = found.body.__module__
+    if name.endswith("vmx_common"):
+        return next(f.__module__ for f in functions if f.__name__ not in ("add", "subtract") or len(functions) == 1)
+    return name
+
+
+def vector(rng: random.Random) -> int:
+    """128 bits: elements of one width, each special or any; or a run of bits."""
+    kind = rng.randrange(8)
+    if kind == 0:
+        return ((1 << rng.randrange(129)) - (1 << rng.randrange(129))) & ((1 << 128) - 1)
+    width = rng.choice((8, 16, 32, 64, 128))
+    value = 0
+    for _ in range(128 // width):
+        element = rng.choice(SPECIAL[width]) if rng.randrange(3) == 0 else rng.getrandbits(width)
+        value = value << width | element
+    return value
+
+
+def vmx_case(found: Instruction, rng: random.Random, memory: int = 0) -> Case:
+    """One case with random fields, VRs and VSCR."""
+    state = random_state(rng, memory=memory)
+    state.vsr = [0] * 32 + [vector(rng) for _ in range(32)]
+    for n in range(rng.randrange(8)):  # equal registers, for the comparisons
+        state.vsr[32 + rng.randrange(32)] = state.vsr[32 + 4 * n]
+    state.vscr = rng.choice((0, VSCR_SAT)) | rng.choice((0, VSCR_NJ))
+    return Case((random_word(found, rng),), state, found.name)
+
+
+def cases(definitions: Iterable[Instruction], count: int) -> list[Case]:
+    """``count`` cases of each definition."""
+    made = []
+    for found in definitions:
+        rng = random.Random(found.name)
+        made += [vmx_case(found, rng) for _ in range(count)]
+    return made
+
+
+# -- what the ISA leaves undefined is not asked for -----------------------------------------------------
+
+
+def same_bytes(case: Case, found: Instruction) -> Case:
+    """vsl and vsr: all bytes of VRB hold the same shift amount."""
+    number = 32 + (case.words[0] >> 11 & 31)
+    case.before.vsr[number] = int.from_bytes(bytes([case.before.vsr[number] & 255]) * 16, "big")
+    return case
+
+
+def decimal_digit(case: Case, found: Instruction) -> Case:
+    """vmul10: VRB's digit is at most 9."""
+    number = 32 + (case.words[0] >> 11 & 31)
+    value = case.before.vsr[number]
+    case.before.vsr[number] = value & ~15 | min(value & 15, 9)
+    return case
+
+
+RULES = {"vsl": same_bytes, "vsr": same_bytes, "vmul10euq": decimal_digit, "vmul10ecuq": decimal_digit}
+
+
+def defined_result(case: Case) -> Case:
+    """The case changed so that its result is defined."""
+    rule = RULES.get(case.name)
+    return rule(case, None) if rule else case  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m is not vmx_memory], ids=lambda m: m.__name__[9:])
+def test_registers_only(module: ModuleType) -> None:
+    check([defined_result(c) for c in cases(defined_in(module), 60)])
+
+
+def aim(case: Case, rng: random.Random) -> Case:
+    """Put RA and RB of a memory access so that it lies in the buffer."""
+    ra, rb = case.words[0] >> 16 & 31, case.words[0] >> 11 & 31
+    target, gpr = BUFFER + rng.randrange(16, 200), case.before.gpr
+    if ra in (0, rb):
+        gpr[rb] = target if ra == 0 else target // 2
+    else:
+        gpr[rb] = value64(rng)
+        gpr[ra] = target - gpr[rb] & 0xFFFFFFFFFFFFFFFF
+    return case
+
+
+@pytest.mark.parametrize("little", [True, False])
+def test_memory(little: bool) -> None:
+    rng = random.Random(5)
+    made = [
+        aim(vmx_case(found, rng, memory=256), rng) if "RB" in {f.name for f in found.fields} else vmx_case(found, rng)
+        for found in defined_in(vmx_memory)
+        for _ in range(60)
+    ]
+    for case in made:
+        if case.name == "mtvscr":
+            case.before.vsr[32 + (case.words[0] >> 11 & 31)] &= VSCR_NJ | VSCR_SAT
+    check(made, little=little)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__[9:])
+def test_encodings(module: ModuleType) -> None:
+    found = defined_in(module)
+    assert found
+    check_encodings(found)
+
+
+def test_no_overlaps() -> None:
+    assert overlaps([i for module in MODULES for i in defined_in(module)]) == []
