@@ -12,6 +12,7 @@ import pytest
 from lpar.isa import (
     vmx_common,
     vmx_compare,
+    vmx_crypto,
     vmx_divide,
     vmx_integer,
     vmx_logic,
@@ -22,7 +23,7 @@ from lpar.isa import (
 from lpar.isa.registry import INSTRUCTIONS, Instruction
 from tests.isa.harness import BUFFER, Case, check, check_encodings, overlaps, random_state, random_word, value64
 
-MODULES = [vmx_compare, vmx_divide, vmx_integer, vmx_logic, vmx_memory, vmx_multiply, vmx_permute]
+MODULES = [vmx_compare, vmx_crypto, vmx_divide, vmx_integer, vmx_logic, vmx_memory, vmx_multiply, vmx_permute]
 SPECIAL = {width: (0, 1, 2, (1 << width - 1) - 1, 1 << width - 1, (1 << width) - 1) for width in (8, 16, 32, 64, 128)}
 VSCR_NJ, VSCR_SAT = 1 << 16, 1
 
