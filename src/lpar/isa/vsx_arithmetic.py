@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""VSX vector floating-point arithmetic, rounding, comparison and tests (Book I, sections 7.6.1.3 to 7.6.1.6).
+
+Every element is computed by ``lpar.isa.softfloat``; the exceptions of all elements are recorded together, and
+the target is written unless one of them is enabled and forbids it.  FR, FI and FPRF stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lpar.isa import softfloat
+from lpar.isa.fpscr import VE, WRITE, mode, record, trap
+from lpar.isa.registry import instruction
+from lpar.isa.softfloat import divide_test, f32_compare, f64_compare, sqrt_test, toward_zero, widen
+from lpar.isa.softfloat_core import AWAY, VXSNAN, VXVC, flag
+from lpar.isa.values import concat, lanes, select
+
+INEXACT = softfloat.XX | softfloat.FR | softfloat.FI
+
+#: an operation on elements: ``(cpu, operands...) -> (result, flags)``
+Element = Callable[..., Any]
+
+
+def each(cpu: Any, width: int, fn: Element, *vectors: Any) -> Any:
+    """``fn(cpu, elements...)`` on corresponding elements: the joined results, and the OR of the flags."""
+    results, flags = [], cpu.const(0, 32)
+    for elements in zip(*[lanes(v, width) for v in vectors], strict=True):
+        result, raised = fn(cpu, *elements)
+        results.append(result)
+        flags = flags | raised
+    return concat(*results), flags
+
+
+def conclude(cpu: Any, XT: Any, result: Any, flags: Any) -> None:
+    """Record the exceptions and write the target."""
+    status = record(cpu, flags)
+    if status.bit(WRITE):
+        cpu.vsr[XT] = result
+    trap(cpu, status)
+
+
+# -- families ---------------------------------------------------------------------------------------------
+
+
+def unary(name: str, xo: int, width: int, fn: Element) -> None:
+    """Define ``XT = fn(cpu, XB)`` on elements of ``width`` bits."""
+
+    @instruction(name, 60, xo, form="XX2", needs="VSX")
+    def body(cpu: Any, XT: Any, XB: Any) -> None:
+        result, flags = each(cpu, width, fn, cpu.vsr[XB])
+        conclude(cpu, XT, result, flags)
+
+
+def binary(name: str, xo: int, width: int, fn: Element) -> None:
+    """Define ``XT = fn(cpu, XA, XB)``."""
+
+    @instruction(name, 60, xo, form="XX3", needs="VSX")
+    def body(cpu: Any, XT: Any, XA: Any, XB: Any) -> None:
+        result, flags = each(cpu, width, fn, cpu.vsr[XA], cpu.vsr[XB])
+        conclude(cpu, XT, result, flags)
+
+
+def multiply_add(name: str, xo: int, width: int, fn: Element) -> None:
+    """Define the A-form ``fn(cpu, XA, XB, XT)``, and eight opcodes on the M-form ``fn(cpu, XA, XT, XB)``.
+
+    The order is that of ``softfloat.f64_madd``: multiplicand, multiplier, addend.
+    """
+    prefix, suffix = name[:-2], name[-2:]
+
+    @instruction(f"{prefix}a{suffix}", 60, xo, form="XX3", needs="VSX")
+    def to_addend(cpu: Any, XT: Any, XA: Any, XB: Any) -> None:
+        result, flags = each(cpu, width, fn, cpu.vsr[XA], cpu.vsr[XB], cpu.vsr[XT])
+        conclude(cpu, XT, result, flags)
+
+    @instruction(f"{prefix}m{suffix}", 60, xo + 8, form="XX3", needs="VSX")
+    def to_multiplier(cpu: Any, XT: Any, XA: Any, XB: Any) -> None:
+        result, flags = each(cpu, width, fn, cpu.vsr[XA], cpu.vsr[XT], cpu.vsr[XB])
+        conclude(cpu, XT, result, flags)
+
+
+def rounded(fn: Any) -> Element:
+    """``fn`` with the current rounding mode as its last operand."""
+
+    def element(cpu: Any, *operands: Any) -> Any:
+        return fn(cpu, *operands, mode(cpu))
+
+    return element
+
+
+for _name, _dp, _sp in (("add", 96, 64), ("sub", 104, 72), ("mul", 112, 80), ("div", 120, 88)):
+    binary(f"xv{_name}dp", _dp, 64, rounded(getattr(softfloat, f"f64_{_name}")))
+    binary(f"xv{_name}sp", _sp, 32, rounded(getattr(softfloat, f"f32_{_name}")))
+
+for _name, _dp, _sp in (("madd", 97, 65), ("msub", 113, 81), ("nmadd", 225, 193), ("nmsub", 241, 209)):
+    multiply_add(f"xv{_name}dp", _dp, 64, rounded(getattr(softfloat, f"f64_{_name}")))
+    multiply_add(f"xv{_name}sp", _sp, 32, rounded(getattr(softfloat, f"f32_{_name}")))
+
+for _name, _dp, _sp in (("max", 224, 192), ("min", 232, 200)):
+    binary(f"xv{_name}dp", _dp, 64, getattr(softfloat, f"f64_{_name}"))
+    binary(f"xv{_name}sp", _sp, 32, getattr(softfloat, f"f32_{_name}"))
+
+unary("xvsqrtdp", 203, 64, rounded(softfloat.f64_sqrt))
+unary("xvsqrtsp", 139, 32, rounded(softfloat.f32_sqrt))
+
+
+# -- rounding to integral values ------------------------------------------------------------------------------
+
+
+def _integral(fn: Any, how: Callable[[Any], Any], reported: int = 0) -> Element:
+    """Rounding by ``how(mode)``; of the inexact result only the flags ``reported`` are kept."""
+
+    def element(cpu: Any, b: Any) -> Any:
+        result, flags = fn(cpu, b, how(mode(cpu)))
+        return result, flags & ~(INEXACT & ~reported)
+
+    return element
+
+
+def _nearest_away(rounding: Any) -> Any:
+    return rounding | AWAY
+
+
+def _upward(rounding: Any) -> Any:
+    return rounding & ~3 | 2
+
+
+def _downward(rounding: Any) -> Any:
+    return rounding | 3
+
+
+def _current(rounding: Any) -> Any:
+    return rounding
+
+
+for _name, _how, _dp, _sp, _reported in (
+    ("i", _nearest_away, 201, 137, 0),
+    ("iz", toward_zero, 217, 153, 0),
+    ("ip", _upward, 233, 169, 0),
+    ("im", _downward, 249, 185, 0),
+    ("ic", _current, 235, 171, softfloat.XX),
+):
+    unary(f"xvrdp{_name}", _dp, 64, _integral(softfloat.f64_round_int, _how, _reported))
+    unary(f"xvrsp{_name}", _sp, 32, _integral(softfloat.f32_round_int, _how, _reported))
+
+
+# -- comparisons ------------------------------------------------------------------------------------------------
+
+
+def compare(name: str, xo: int, width: int, wanted: int, ordered: bool) -> None:
+    """Define a comparison: all ones where the condition code has a bit of ``wanted``.
+
+    ``ordered``: a quiet NaN is an invalid operation too.
+    """
+    fn = f64_compare if width == 64 else f32_compare
+
+    def element(cpu: Any, a: Any, b: Any) -> Any:
+        cc, flags = fn(cpu, a, b)
+        if ordered:
+            silent = ((flags & VXSNAN) != 0) & ((cpu.fpscr & VE) != 0)
+            flags = flags | flag(cc.bit(0) & ~silent, VXVC)
+        return ((cc & wanted) != 0).sext(width), flags
+
+    @instruction(name + "{.}", 60, xo, form="XX3C", needs="VSX")
+    def body(cpu: Any, XT: Any, XA: Any, XB: Any, RcV: int) -> None:
+        result, flags = each(cpu, width, element, cpu.vsr[XA], cpu.vsr[XB])
+        status = record(cpu, flags)
+        if status.bit(WRITE):
+            cpu.vsr[XT] = result
+            if RcV:
+                cpu.cr[6] = select(result == -1, cpu.const(8, 8), select(result == 0, cpu.const(2, 8), cpu.const(0, 8)))
+        trap(cpu, status)
+
+
+for _name, _wanted, _ordered, _dp, _sp in (("eq", 2, False, 99, 67), ("ge", 6, True, 115, 83), ("gt", 4, True, 107, 75)):
+    compare(f"xvcmp{_name}dp", _dp, 64, _wanted, _ordered)
+    compare(f"xvcmp{_name}sp", _sp, 32, _wanted, _ordered)
+
+
+# -- tests for software division and square root ----------------------------------------------------------------
+
+
+@instruction("xvtdivdp", 60, 125, form="XX3", needs="VSX")
+def xvtdivdp(cpu: Any, BF: Any, XA: Any, XB: Any) -> None:
+    a, b = lanes(cpu.vsr[XA], 64), lanes(cpu.vsr[XB], 64)
+    cpu.cr[BF] = divide_test(a[0], b[0], 53) | divide_test(a[1], b[1], 53)
+
+
+@instruction("xvtdivsp", 60, 93, form="XX3", needs="VSX")
+def xvtdivsp(cpu: Any, BF: Any, XA: Any, XB: Any) -> None:
+    tests = cpu.const(0, 8)
+    for a, b in zip(lanes(cpu.vsr[XA], 32), lanes(cpu.vsr[XB], 32), strict=True):
+        tests = tests | divide_test(widen(a), widen(b), 24)
+    cpu.cr[BF] = tests
+
+
+@instruction("xvtsqrtdp", 60, 234, form="XX2", needs="VSX")
+def xvtsqrtdp(cpu: Any, BF: Any, XB: Any) -> None:
+    b = lanes(cpu.vsr[XB], 64)
+    cpu.cr[BF] = sqrt_test(b[0], 53) | sqrt_test(b[1], 53)
+
+
+@instruction("xvtsqrtsp", 60, 170, form="XX2", needs="VSX")
+def xvtsqrtsp(cpu: Any, BF: Any, XB: Any) -> None:
+    tests = cpu.const(0, 8)
+    for b in lanes(cpu.vsr[XB], 32):
+        tests = tests | sqrt_test(widen(b), 24)
+    cpu.cr[BF] = tests
