@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the machine needs of an accelerator besides its vCPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lpar.accel.protocol import Vcpu
+from lpar.host.memory import GuestMemory
+
+
+class Accelerator(Protocol):
+    """Runs the vCPUs of one machine."""
+
+    def create_vcpus(self, memory: GuestMemory, count: int, cpu: str) -> Sequence[Vcpu]:
+        """``count`` vCPUs of the CPU model named ``cpu``, in reset state, server numbers 0 up."""
+
+    def allocate_hpt(self, order: int) -> memoryview | None:
+        """A zeroed hash page table of 2**order bytes that the vCPUs walk; None if the host keeps it."""
+
+    def close(self) -> None:
+        """Free what the vCPUs use; none of them runs any more."""

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One machine from its description to its exit status."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lpar import log
+from lpar.config import MachineConfig
+from lpar.errors import ConfigError, HostError
+from lpar.host.signals import ending_signals
+from lpar.host.tty import Console, Key, ensure_standard_fds
+from lpar.machine.accelerator import Accelerator
+from lpar.machine.ends import POWERED_OFF, TIMED_OUT, VANISHED, End, Failure, killed_by
+from lpar.machine.system import MachineEvent, Surroundings, System
+from lpar.papr.events import Panic, PowerOff, Reboot
+
+SYSRQ = b"\x0f"  #: Ctrl-O: what Linux's hvc console takes for a break (drivers/tty/hvc/hvc_console.c)
+
+
+class Machine:
+    """A machine that runs once.
+
+    ``accelerator`` is called for each boot; the descriptors are the console's.
+    """
+
+    def __init__(
+        self,
+        config: MachineConfig,
+        *,
+        accelerator: Callable[[], Accelerator] | None = None,
+        input_fd: int = 0,
+        output_fd: int = 1,
+    ) -> None:
+        self.config = config.validate()
+        self._events: queue.SimpleQueue[MachineEvent] = queue.SimpleQueue()
+        self._console = Console(self._on_key, self._on_lost, input_fd=input_fd, output_fd=output_fd)
+        self._around = Surroundings(accelerator or self._choose, self._console.write, self._events)
+        self._system: System | None = None  #: who gets the console's input now
+        self._input_gate = threading.Condition()
+        self._ended = False
+        self._deadline: float | None = None
+
+    def _choose(self) -> Accelerator:
+        from lpar import accel
+
+        chosen: Accelerator = accel.choose(self.config.accel)
+        return chosen
+
+    def run(self) -> int:
+        """Boot the guest and run it to its end; the exit status.
+
+        Raises ConfigError and HostError before the guest runs, InternalError at any time.
+        """
+        system = self._build(None)
+        if self.config.dry_run:
+            self._show_layout(system)
+            system.close()
+            return POWERED_OFF
+        if self.config.timeout is not None:
+            self._deadline = time.monotonic() + self.config.timeout
+        try:
+            with ending_signals(self._on_signal):
+                self._console.start(self._feed)
+                event = self._run_to_end(system)
+        finally:
+            self._give_input_to(None, ended=True)
+            self._console.close()
+        return self._finish(event)
+
+    def _build(self, kept: dict[str, Any] | None) -> System:
+        system = System(self.config, self._around, kept)
+        if kept is None and self.config.dump_dtb:
+            _write_file(self.config.dump_dtb, system.device_tree)
+        return system
+
+    def _run_to_end(self, system: System) -> MachineEvent:
+        """Boot after boot, until something other than a reboot happens."""
+        while True:
+            event = self._run_boot(system)
+            if not isinstance(event, Reboot) or self.config.no_reboot:
+                return event
+            log.debug("the guest reboots")
+            system = self._build(system.keep())
+
+    def _run_boot(self, system: System) -> MachineEvent:
+        system.load()
+        system.start()
+        self._give_input_to(system)
+        try:
+            event = self._next_event()
+        finally:
+            self._give_input_to(None)
+            system.stop()
+            system.close()
+        return event
+
+    def _next_event(self) -> MachineEvent:
+        try:
+            if self._deadline is None:
+                return self._events.get()
+            return self._events.get(timeout=max(self._deadline - time.monotonic(), 0))
+        except queue.Empty:
+            return End(TIMED_OUT, f"the guest did not end within {self.config.timeout:g} s", is_error=True)
+
+    def _finish(self, event: MachineEvent) -> int:
+        match event:
+            case PowerOff() | Reboot():
+                return POWERED_OFF
+            case Panic(message):
+                log.error(f"the guest panicked: {_one_line(message)}")
+                return VANISHED
+            case End(status, message, is_error):
+                if message:
+                    (log.error if is_error else log.info)(message)
+                return status
+            case Failure(error):
+                raise error
+
+    # -- called from other threads and signal handlers ---------------------------------------
+
+    def end(self, status: int = POWERED_OFF, message: str = "") -> None:
+        """End the run from anywhere, with this exit status."""
+        self._events.put(End(status, message))
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._events.put(killed_by(number))
+
+    def _on_key(self, key: Key) -> None:
+        if key is Key.EXIT:
+            self.end()
+        elif key is Key.BREAK:
+            self._feed(SYSRQ)
+
+    def _on_lost(self) -> None:
+        self._events.put(Failure(HostError("nobody reads the guest's console any more: stdout is closed")))
+
+    def _feed(self, data: bytes) -> None:
+        """Console input to the guest that runs now, or to the next one; waits for room."""
+        while data:
+            with self._input_gate:
+                self._input_gate.wait_for(lambda: self._system is not None or self._ended)
+                system = self._system
+            if system is None:
+                return
+            data = data[system.partition.vtys[0].send(data) :]
+
+    def _give_input_to(self, system: System | None, *, ended: bool = False) -> None:
+        with self._input_gate:
+            self._system = system
+            self._ended = self._ended or ended
+            self._input_gate.notify_all()
+
+    # ----------------------------------------------------------------------------------------
+
+    def _show_layout(self, system: System) -> None:
+        for what, address, size in system.layout.describe():
+            log.info(f"{address:#014x} {address + size:#014x}  {what}")
+        log.info(f"{system.layout.kernel.entry:#014x}  entry")
+
+
+def _one_line(text: str) -> str:
+    """What a guest says, made fit for one line of a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _write_file(path: str, data: bytes) -> None:
+    try:
+        Path(path).write_bytes(data)
+    except OSError as err:
+        raise ConfigError(f"cannot write {path}: {err.strerror}") from None
+
+
+def run_machine(config: MachineConfig) -> int:
+    """Run the machine on this process's standard input and output; the exit status."""
+    ensure_standard_fds()
+    return Machine(dataclasses.replace(config)).run()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One host thread per vCPU: run, answer the exit, again.
+
+Rules of this file: only the vCPU's own thread touches its registers while the machine runs.  To
+stop, the flag is set first and the kick comes second; a kick is sticky, so a thread between its
+look at the flag and ``run`` comes back at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from lpar.accel.protocol import Exit, ExitReason, Vcpu
+from lpar.errors import GuestError, InternalError
+from lpar.machine.ends import VANISHED, End, Failure
+from lpar.papr.partition import Partition
+
+Report = Callable[[End | Failure], None]
+Trace = Callable[[str], None]
+
+_HCALL = ExitReason.HCALL
+
+
+class VcpuRunner:
+    """Drives ``vcpu`` for ``partition``; what ends the machine goes to ``report``."""
+
+    def __init__(
+        self, vcpu: Vcpu, partition: Partition, report: Report, trace_mmio: Trace | None = None
+    ) -> None:
+        self.vcpu = vcpu
+        self._partition = partition
+        self._report = report
+        self._trace_mmio = trace_mmio
+        self._running = partition.processors[vcpu.index].running
+        self._ending = False
+        self._thread = threading.Thread(target=self._main, name=f"vcpu{vcpu.index}", daemon=True)
+
+    def start(self) -> None:
+        """Let the vCPU run as soon as the partition has it started."""
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Ask the thread to end; returns at once."""
+        self._ending = True
+        self._running.set()
+        self.vcpu.kick()
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for the thread's end; whether it came."""
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _main(self) -> None:
+        try:
+            self._loop()
+        except GuestError as err:
+            self._report(End(VANISHED, err.message, is_error=True))
+        except BaseException as err:  # it ends the machine, in the main thread
+            self._report(Failure(err))
+
+    def _loop(self) -> None:
+        vcpu, running, handle_hcall = self.vcpu, self._running, self._partition.handle_hcall
+        while not self._ending:
+            if not running.is_set():
+                running.wait()
+                continue
+            exit = vcpu.run()
+            if exit.reason is _HCALL:
+                handle_hcall(vcpu)
+            elif not self._answer(exit):
+                return
+
+    def _answer(self, exit: Exit) -> bool:
+        """Answer a rare exit; False when the vCPU cannot go on."""
+        match exit.reason:
+            case ExitReason.KICKED:
+                self._partition.settle(self.vcpu)
+            case ExitReason.MMIO_READ:
+                self._mmio_read(exit)
+            case ExitReason.MMIO_WRITE:
+                self._trace(f"store {exit.size} bytes at {exit.addr:#x}: {exit.value:#x}, nothing there")
+            case ExitReason.HALTED:
+                self._report(End(VANISHED, f"the guest halted: {exit.message}", is_error=True))
+                return False
+            case ExitReason.INTERNAL:
+                raise InternalError(f"engine: {exit.message}")
+            case _:
+                raise InternalError(f"exit {exit.reason} has no answer")
+        return True
+
+    def _mmio_read(self, exit: Exit) -> None:
+        """Nothing answers there: all bits read as one, as on a bus."""
+        self._trace(f"load {exit.size} bytes at {exit.addr:#x}, nothing there")
+        self.vcpu.complete_mmio_read((1 << 8 * exit.size) - 1)
+
+    def _trace(self, what: str) -> None:
+        if self._trace_mmio:
+            self._trace_mmio(f"mmio: cpu {self.vcpu.index}: {what}")

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Everything of a machine that one boot of the guest uses: built anew when the guest reboots."""
+
+from __future__ import annotations
+
+import queue
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from lpar import log
+from lpar.accel.protocol import Vcpu
+from lpar.boot import BootLayout, EntryState, load, plan
+from lpar.config import MachineConfig
+from lpar.errors import InternalError
+from lpar.host.memory import GuestMemory
+from lpar.machine.accelerator import Accelerator
+from lpar.machine.ends import End, Failure
+from lpar.machine.runner import VcpuRunner
+from lpar.papr import device_tree
+from lpar.papr.cpu_models import MODELS
+from lpar.papr.device_tree_memory import first_block_size
+from lpar.papr.events import Event
+from lpar.papr.partition import Partition
+from lpar.papr.registry import hypertas_functions, rtas_tokens
+from lpar.papr.vty import Output
+
+STOP_TIMEOUT = 5.0  #: seconds that all vCPUs together have to come back from the guest
+
+MachineEvent = Event | End | Failure
+Events = queue.SimpleQueue[MachineEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What outlives a boot: where output and events go, and what makes vCPUs."""
+
+    accelerator: Callable[[], Accelerator]
+    console: Output
+    events: Events
+
+
+class System:
+    """Memory, vCPUs and partition of one boot; ``kept`` is what the boot before left (see ``keep``).
+
+    Raises ConfigError for a guest that cannot be loaded and HostError if the host refuses.
+    """
+
+    def __init__(
+        self, config: MachineConfig, around: Surroundings, kept: dict[str, Any] | None = None
+    ) -> None:
+        self.config = config
+        self._around = around
+        self.layout = _layout(config)
+        self.memory = GuestMemory(config.memory, hugetlbfs=config.hugetlbfs)
+        self._accelerator = around.accelerator()
+        vcpus = self._accelerator.create_vcpus(self.memory, config.cpus, config.cpu)
+        self.partition = self._make_partition(vcpus)
+        if kept is not None:
+            _restore_kept(self.partition, kept)
+        self.device_tree = device_tree.build(describe(config, self.layout, self.partition))
+        self._runners = [self._runner(index) for index in range(config.cpus)]
+
+    def _make_partition(self, vcpus: Sequence[Vcpu]) -> Partition:
+        config = self.config
+        partition = Partition(
+            self.memory,
+            vcpus,
+            self._around.console,
+            allocate_hpt=self._accelerator.allocate_hpt,
+            trace_hcall=log.write if config.debug_hcall else None,
+            trace_rtas=log.write if config.debug_rtas else None,
+            name=config.name or "lpar",
+        )
+        partition.events = cast("queue.SimpleQueue[Event]", self._around.events)
+        partition.rtas_base, partition.rtas_size = self.layout.rtas_addr, self.layout.rtas_size
+        return partition
+
+    def _runner(self, index: int) -> VcpuRunner:
+        trace = log.write if self.config.debug_mmio else None
+        return VcpuRunner(self.partition.vcpus[index], self.partition, self._around.events.put, trace)
+
+    def load(self) -> None:
+        """Fill guest memory and set the first vCPU to the guest's entry."""
+        begin = time.perf_counter()
+        enter(self.partition.vcpus[0], load(self.memory, self.layout, self.device_tree))
+        log.debug(f"loaded in {time.perf_counter() - begin:.3f} s")
+
+    def start(self) -> None:
+        """Let the guest run."""
+        for runner in self._runners:
+            runner.start()
+
+    def stop(self) -> None:
+        """Bring all vCPUs back from the guest, for good.  Raises InternalError if one does not come."""
+        for runner in self._runners:
+            runner.request_stop()
+        self.partition.shut_down()
+        deadline = time.monotonic() + STOP_TIMEOUT
+        for runner in self._runners:
+            if not runner.join(max(deadline - time.monotonic(), 0.001)):
+                raise InternalError(f"vCPU {runner.vcpu.index} does not stop")
+
+    def keep(self) -> dict[str, Any]:
+        """What outlives a reboot: NVRAM, the clock, the identity, input that nobody has read."""
+        partition = self.partition
+        return {
+            "nvram": partition.nvram.save(),
+            "rtc_offset_ns": partition.rtc_offset_ns,
+            "uuid": partition.uuid,
+            "input": partition.vtys[0].save()["input"],
+        }
+
+    def close(self) -> None:
+        """Free vCPUs and memory; only after ``stop``, or if it never started."""
+        self._accelerator.close()
+        self.memory.close()
+
+
+def _layout(config: MachineConfig) -> BootLayout:
+    if config.kernel is None:
+        raise InternalError("a machine without a kernel was not refused")
+    initrd = Path(config.initrd) if config.initrd else None
+    block = first_block_size(config.memory)
+    return plan(Path(config.kernel), initrd, config.params, config.memory, first_block=block)
+
+
+def _restore_kept(partition: Partition, kept: dict[str, Any]) -> None:
+    partition.nvram.restore(kept["nvram"])
+    partition.rtc_offset_ns = kept["rtc_offset_ns"]
+    partition.uuid = kept["uuid"]
+    partition.vtys[0].feed(kept["input"])
+
+
+def describe(config: MachineConfig, layout: BootLayout, partition: Partition) -> device_tree.Description:
+    """What the device tree is to say of this machine."""
+    return device_tree.Description(
+        ram_size=config.memory,
+        cpus=config.cpus,
+        model=MODELS[config.cpu],
+        hpt_order=partition.hpt_order,
+        bootargs=config.params,
+        initrd=(layout.initrd_addr, layout.initrd_end) if layout.initrd_size else None,
+        rtas=(layout.rtas_addr, layout.rtas_size),
+        rtas_tokens=rtas_tokens(),
+        hypertas=hypertas_functions(),
+        vtys=tuple(device_tree.Vty(vty.unit, vty.irq.number) for vty in partition.vtys),
+        nvram_size=len(partition.nvram.data),
+        random=True,
+        name=config.name,
+        uuid=str(uuid.UUID(bytes=partition.uuid)),
+    )
+
+
+def enter(vcpu: Vcpu, state: EntryState) -> None:
+    """Set the registers a vCPU starts with."""
+    for number, value in enumerate(state.gprs):
+        vcpu.set_reg(f"r{number}", value)
+    vcpu.set_reg("msr", state.msr)
+    vcpu.set_reg("pc", state.pc)
