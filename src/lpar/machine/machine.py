@@ -103,12 +103,18 @@ class Machine:
         return event
 
     def _next_event(self) -> MachineEvent:
+        """The next thing that happens; the deadline comes before a reboot that arrives late."""
+        if self._deadline is None:
+            return self._events.get()
         try:
-            if self._deadline is None:
-                return self._events.get()
-            return self._events.get(timeout=max(self._deadline - time.monotonic(), 0))
+            event = self._events.get(timeout=max(self._deadline - time.monotonic(), 0))
         except queue.Empty:
-            return End(TIMED_OUT, f"the guest did not end within {self.config.timeout:g} s", is_error=True)
+            return self._timed_out()
+        late = isinstance(event, Reboot) and time.monotonic() >= self._deadline
+        return self._timed_out() if late else event
+
+    def _timed_out(self) -> End:
+        return End(TIMED_OUT, f"the guest did not end within {self.config.timeout:g} s", is_error=True)
 
     def _finish(self, event: MachineEvent) -> int:
         match event:
