@@ -172,3 +172,17 @@ _field("XP_S", (10, 10), (6, 9), kind=_S)
 _field("UIM5_S", (11, 15), kind=_S)
 # vector facility
 _field("SHBIT", (23, 25), kind=_I)  # vsldbi, vsrdbi: a shift by 0 to 7 bits
+# floating-point facility: FPSCR fields and bits as numbers, even-odd pairs halved (registers 2n and 2n + 1)
+_field("BF_I", (6, 8), kind=_I)
+_field("BFA_I", (11, 13), kind=_I)
+_field("BT_I", (6, 10), kind=_I)
+_field("FRTp_S FRSp_S", (6, 9), kind=_S)
+# prefixed instructions: bit p of the prefix is p - 32, so that all shifts hold for prefix << 32 | suffix
+_field("D34", (-18, -1), (16, 31), kind=_I, signed=True)
+_field("IMM32", (-16, -1), (16, 31), kind=_I)
+_field("R_P", (-21, -21), kind=_S)
+_field("UIM3_P", (-3, -1), kind=_I)
+_field("IMM8_P", (-8, -1), kind=_I)
+_field("XT8 XS8", (5, 5), (6, 10))  # plxv, pstxv: TX is bit 5 of the suffix
+_field("XT15", (15, 15), (6, 10))  # xxspltiw and its like: TX is bit 15 of the suffix
+_field("IX", (14, 14), kind=_S)

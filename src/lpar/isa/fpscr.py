@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from lpar.isa.routine import routine
-from lpar.isa.softfloat_core import EXCEPTIONS, FI, FR, OX, UX, VX_ANY, XX, ZX, flag
+from lpar.isa.softfloat_core import EXCEPTIONS, FI, FR, VX_ANY, ZX, f64_class, flag, r32_class
 from lpar.isa.values import select
 
 FX, FEX, VX = 1 << 31, 1 << 30, 1 << 29
@@ -75,6 +75,18 @@ def settle(cpu: Any, flags: Any, fprf: Any) -> Any:
     return status
 
 
+@routine(args=(64, 32), returns=8)
+def settle_f64(cpu: Any, result: Any, flags: Any) -> Any:
+    """:func:`settle` for a binary64 result."""
+    return settle(cpu, flags, f64_class(result))
+
+
+@routine(args=(64, 32), returns=8)
+def settle_r32(cpu: Any, result: Any, flags: Any) -> Any:
+    """:func:`settle` for a single-precision result in binary64 format."""
+    return settle(cpu, flags, r32_class(result))
+
+
 @routine(args=(32,), returns=8)
 def settle_keeping_fprf(cpu: Any, flags: Any) -> Any:
     """:func:`settle` for results without FPRF (integers)."""
@@ -109,14 +121,12 @@ def replace(cpu: Any, value: Any, mask: Any) -> None:
     cpu.fpscr = summarized((cpu.fpscr & ~mask) | (value & mask))
 
 
+def raise_exceptions(cpu: Any, bits: Any) -> None:
+    """Set FPSCR bits (width 64); a new exception among them sets FX; the summaries follow."""
+    cpu.fpscr = _add_exceptions(cpu.fpscr | (bits & WRITABLE & ~EXCEPTIONS), bits.trunc(32))
+
+
 def trap_if_enabled(cpu: Any) -> None:
     """Interrupt if the FPSCR now holds an enabled exception."""
     if ((cpu.fpscr & FEX) != 0) & ((cpu.msr & MSR_FE) != 0):
         cpu.program("fp")
-
-
-__all__ = [
-    "DRN", "ENABLES", "FEX", "FX", "OX", "TRAP", "UX", "VX", "WRITE", "XX", "mode", "record",
-    "record_cr1", "replace",
-    "settle", "settle_compare", "settle_keeping_fprf", "summarized", "trap", "trap_if_enabled",
-]  # fmt: skip

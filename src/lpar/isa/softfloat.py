@@ -12,6 +12,7 @@ Families, all with ``(cpu, operands..., mode) -> (result, flags)``:
   (fadds, xsaddsp); ``f32_`` on binary32 (xvaddsp).
 * ``add sub mul div (a, b, mode)``, ``sqrt (b, mode)``,
   ``madd msub nmadd nmsub (a, c, b, mode)``: a * c +/- b.
+* ``re rsqrte (b, mode)``: 1 / b and 1 / sqrt(b), never inexact.
 * ``f64_round_single(b, mode)`` (frsp), ``f64_to_f32(b, mode)`` (xscvdpsp), ``f32_to_f64(b)`` (xscvspdp).
 * ``f64_to_{s32,u32,s64,u64}(b, mode)``: the result has the integer's width.  ``f32_to_...`` likewise.
   Truncation is ``toward_zero(mode)``.
@@ -38,6 +39,8 @@ from lpar.isa.softfloat_arith import (
     f32_mul,
     f32_nmadd,
     f32_nmsub,
+    f32_re,
+    f32_rsqrte,
     f32_sqrt,
     f32_sub,
     f64_add,
@@ -47,6 +50,8 @@ from lpar.isa.softfloat_arith import (
     f64_mul,
     f64_nmadd,
     f64_nmsub,
+    f64_re,
+    f64_rsqrte,
     f64_sqrt,
     f64_sub,
     r32_add,
@@ -56,6 +61,8 @@ from lpar.isa.softfloat_arith import (
     r32_mul,
     r32_nmadd,
     r32_nmsub,
+    r32_re,
+    r32_rsqrte,
     r32_sqrt,
     r32_sub,
 )
@@ -161,7 +168,9 @@ __all__ = [
     "f32_mul",
     "f32_nmadd",
     "f32_nmsub",
+    "f32_re",
     "f32_round_int",
+    "f32_rsqrte",
     "f32_sqrt",
     "f32_sub",
     "f32_to_f64",
@@ -182,8 +191,10 @@ __all__ = [
     "f64_mul",
     "f64_nmadd",
     "f64_nmsub",
+    "f64_re",
     "f64_round_int",
     "f64_round_single",
+    "f64_rsqrte",
     "f64_sqrt",
     "f64_sub",
     "f64_to_f32",
@@ -207,6 +218,8 @@ __all__ = [
     "r32_mul",
     "r32_nmadd",
     "r32_nmsub",
+    "r32_re",
+    "r32_rsqrte",
     "r32_sqrt",
     "r32_sub",
     "s64_to_f32",

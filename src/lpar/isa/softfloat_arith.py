@@ -14,8 +14,10 @@ from lpar.isa.softfloat_core import (
     BINARY64,
     DEFAULT_NAN,
     INF,
+    OX,
     QUIET,
     SINGLE,
+    UX,
     VXIDI,
     VXIMZ,
     VXISI,
@@ -252,6 +254,41 @@ def r32_sqrt(cpu: Any, b: Any, mode: Any) -> Result:
     return _sqrt(cpu, b, mode, SINGLE)
 
 
+# -- estimates: the rounded result is an allowed estimate ------------------------------------------
+
+ONE = 1023 << 52
+ESTIMATE_FLAGS = OX | UX | ZX | VXSNAN | VXSQRT
+
+
+def _estimate(result: Result) -> Result:
+    """An estimate is never inexact."""
+    return result[0], result[1] & ESTIMATE_FLAGS
+
+
+def f64_re(cpu: Any, b: Any, mode: Any) -> Result:
+    """``1 / b``."""
+    return _estimate(f64_div(cpu, cpu.const(ONE), b, mode))
+
+
+def r32_re(cpu: Any, b: Any, mode: Any) -> Result:
+    """``1 / b`` in single precision."""
+    return _estimate(r32_div(cpu, cpu.const(ONE), b, mode))
+
+
+def f64_rsqrte(cpu: Any, b: Any, mode: Any) -> Result:
+    """One over the square root of ``b``."""
+    root, flags = f64_sqrt(cpu, b, mode)
+    result, more = f64_div(cpu, cpu.const(ONE), root, mode)
+    return _estimate((result, flags | more))
+
+
+def r32_rsqrte(cpu: Any, b: Any, mode: Any) -> Result:
+    """One over the square root of ``b`` in single precision."""
+    root, flags = f64_sqrt(cpu, b, mode)
+    result, more = r32_div(cpu, cpu.const(ONE), root, mode)
+    return _estimate((result, flags | more))
+
+
 # -- fused multiply-add ----------------------------------------------------------------------------
 
 
@@ -380,6 +417,18 @@ def f32_div(cpu: Any, a: Any, b: Any, mode: Any) -> Result:
 def f32_sqrt(cpu: Any, b: Any, mode: Any) -> Result:
     """The square root of ``b``, binary32."""
     return _narrowed(r32_sqrt(cpu, widen(b), mode))
+
+
+@routine(args=(32, 32), returns=(32, 32))
+def f32_re(cpu: Any, b: Any, mode: Any) -> Result:
+    """``1 / b``, binary32."""
+    return _narrowed(r32_re(cpu, widen(b), mode))
+
+
+@routine(args=(32, 32), returns=(32, 32))
+def f32_rsqrte(cpu: Any, b: Any, mode: Any) -> Result:
+    """One over the square root of ``b``, binary32."""
+    return _narrowed(r32_rsqrte(cpu, widen(b), mode))
 
 
 @routine(args=(32, 32, 32, 32), returns=(32, 32))
