@@ -25,7 +25,10 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its bit ranges, kind, and for immediates signedness and scale (log2)."""
+    """One field: its bit ranges, kind, and for immediates signedness and scale (log2).
+
+    ``plus`` makes the number of a register after the one in the word (modulo 32).
+    """
 
     name: str
     ranges: tuple[tuple[int, int], ...]
@@ -33,6 +36,7 @@ class Field:
     signed: bool = False
     scale: int = 0
     invert_high: bool = False
+    plus: int = 0
 
     @property
     def width(self) -> int:
@@ -52,11 +56,12 @@ class Field:
             value = value << width | (word >> (31 - last) & ((1 << width) - 1))
         if self.signed and value >> (self.width - 1):
             value -= 1 << self.width
-        return value << self.scale
+        value <<= self.scale
+        return (value + self.plus) % 32 if self.plus else value
 
     def insert(self, value: int) -> int:
         """The word bits for a raw (scaled) ``value``; the inverse of :meth:`extract`."""
-        value = (value >> self.scale) & ((1 << self.width) - 1)
+        value = ((value - self.plus) >> self.scale) & ((1 << self.width) - 1)
         word = 0
         for first, last in reversed(self.ranges):
             width = last - first + 1
@@ -186,3 +191,10 @@ _field("IMM8_P", (-8, -1), kind=_I)
 _field("XT8 XS8", (5, 5), (6, 10))  # plxv, pstxv: TX is bit 5 of the suffix
 _field("XT15", (15, 15), (6, 10))  # xxspltiw and its like: TX is bit 15 of the suffix
 _field("IX", (14, 14), kind=_S)
+# branches and the fixed-point facility: BO without the hint; registers that follow from the one in the word
+_field("BOC", (6, 9), kind=_S)
+_field("LEV_I", (20, 26), kind=_I)
+_field("L14", (14, 15), kind=_S)
+_field("RTe", (6, 9), scale=1)  # even-odd pairs: fix bit 10 to 0
+FIELDS["RTo"] = Field("RTo", ((6, 9),), Kind.REG, scale=1, plus=1)
+FIELDS["RT1"] = Field("RT1", ((6, 10),), Kind.REG, plus=1)

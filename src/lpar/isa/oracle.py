@@ -7,6 +7,7 @@ the same state.  Memory is a flat byte array without translation; interrupts are
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from lpar.isa.registry import INSTRUCTIONS, Instruction, field_value
@@ -96,6 +97,7 @@ class Oracle:
         self._arrays["vr"] = _Vrs(self._arrays["vsr"])
         self._pc = 0
         self._length = 4
+        self._timebase = 0
         self._reservation: tuple[int, int, int] | None = None
         self._s["msr"][0] = MSR_SF | MSR_VEC | MSR_VSX | MSR_FP | MSR_PR | MSR_EE | (MSR_LE if little else 0)
 
@@ -184,6 +186,10 @@ class Oracle:
         """System call; ends the instruction."""
         raise Interrupt("system call", level)
 
+    def syscall_vectored(self, level: Bits) -> None:
+        """System call vectored; ends the instruction."""
+        raise Interrupt("system call vectored", level.v)
+
     def fence(self, kind: str) -> None:
         """Memory barrier: ``sync``, ``lwsync``, ``eieio``, ``ptesync``, ``isync``."""
 
@@ -247,17 +253,37 @@ class Oracle:
         self.store(ea, new)
         return old
 
+    def dcbz(self, ea: Bits) -> None:
+        """Set the 128-byte block that contains ``ea`` to zero."""
+        at = self._span(ea & ~127, 128)
+        self._memory[at : at + 128] = bytes(128)
+
+    def icbi(self, ea: Bits) -> None:
+        """Forget what was decoded from the 128-byte block that contains ``ea``."""
+
+    # -- sources of values -------------------------------------------------------------------------
+    def timebase(self) -> Bits:
+        """The time base; here it counts its own readings."""
+        self._timebase += 1
+        return Bits(self._timebase, 64)
+
+    def random(self) -> Bits:
+        """A random number of 64 bits."""
+        return Bits(secrets.randbits(64), 64)
+
     # -- running ---------------------------------------------------------------------------------
     def decode(self, word: int) -> Instruction | None:
         """The instruction that ``word`` is, most specific match first."""
         found = [i for i in INSTRUCTIONS if i.matches(word)]
         return max(found, key=lambda i: (bool(i.static_values), i.mask.bit_count()), default=None)
 
-    def execute(self, word: int) -> None:
-        """Execute one instruction word at the current address and advance it.
+    def execute(self, word: int, suffix: int | None = None) -> None:
+        """Execute one instruction at the current address and advance it; a prefixed one has a second word.
 
         Raises :class:`Interrupt`; the state is then as before the instruction, as far as the body keeps it so.
         """
+        self._length = 4 if suffix is None else 8
+        word = word if suffix is None else word << 32 | suffix
         found = self.decode(word)
         if found is None:
             raise Interrupt("program illegal")
