@@ -140,7 +140,7 @@ def run_oracle(case: Case, *, little: bool = True, steps: int = 10_000) -> State
             index = (cpu._pc - CODE) // 4
             if not 0 <= index < len(case.words):
                 break
-            cpu.execute(case.words[index])
+            cpu.execute(*case.words[index : index + (2 if case.words[index] >> 26 == 1 else 1)])
     except Interrupt as interrupt:
         fault = INTERRUPT_SIGNALS.get(interrupt.kind, interrupt.kind)
     return save_oracle(cpu, fault)

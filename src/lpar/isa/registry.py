@@ -12,7 +12,7 @@ are ignored unless ``reserved`` demands zeros.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,9 +56,22 @@ FORMS: dict[str, tuple[int, int] | None] = {
 }
 
 
+#: form of a prefixed instruction -> mask and value of its prefix word (Book I, section 1.6.3)
+PREFIXES = {
+    "8LS": (0xFF800000, 0x04000000),
+    "8RR": (0xFFF00000, 0x05000000),
+    "MLS": (0xFF800000, 0x06000000),
+    "MRR": (0xFFF00000, 0x07000000),
+}
+
+
 @dataclass(slots=True)
 class Instruction:
-    """One instruction: its opcode match, its fields, its semantics."""
+    """One instruction: its opcode match, its fields, its semantics.
+
+    ``mask`` and ``value`` are of the 32-bit word, for a prefixed instruction of its suffix; ``prefix`` has those of
+    the prefix.  Fields are taken from ``prefix << 32 | suffix``: bit p of the prefix is their position p - 32.
+    """
 
     name: str
     mask: int
@@ -76,8 +89,9 @@ class Instruction:
         return tuple(f for f in self.fields if f.kind is Kind.STATIC)
 
     def matches(self, word: int) -> bool:
-        """Whether ``word`` is this instruction (static values included)."""
-        if word & self.mask != self.value:
+        """Whether ``word`` (prefix << 32 | suffix if prefixed) is this instruction (static values included)."""
+        mask, value = self.prefix or (0xFFFFFFFF, 0)
+        if word & self.mask != self.value or word >> 32 & mask != value:
             return False
         return all(FIELDS[n].extract(word) in values for n, values in self.static_values.items())
 
@@ -102,7 +116,8 @@ def instruction(
     needs: str = "",
     since: str = "2.07",
     fixed: dict[tuple[int, int], int] | None = None,
-    static: dict[str, Iterable[int]] | None = None,
+    static: Mapping[str, Iterable[int]] | None = None,
+    prefix: str | None = None,
 ) -> Callable[[Body], Body]:
     """Register an instruction.
 
@@ -110,7 +125,8 @@ def instruction(
     primary and extended opcode.  ``fixed``: further bits that must have a value, ``{(first, last): value}``.
     ``needs``: facilities that MSR must enable: any of FP VEC VSX PRIV HV (PRIV: privileged, HV:
     hypervisor privileged).  ``static``: for a static field the values for which this definition exists.
-    ``since``: the first ISA version (2.07, 3.0, 3.1); older CPU models refuse it.
+    ``since``: the first ISA version (2.07, 3.0, 3.1); older CPU models refuse it.  ``prefix``: a form of
+    ``PREFIXES``; ``opcd``, ``xo``, ``form`` and ``fixed`` then describe the suffix.
     """
 
     def register(body: Body) -> Body:
@@ -128,7 +144,10 @@ def instruction(
         fields = tuple(FIELDS[n] for n in names)
         static_values = {k: tuple(v) for k, v in (static or {}).items()}
         INSTRUCTIONS.append(
-            Instruction(name, mask, value, fields, body, tuple(needs.split()), since, static_values)
+            Instruction(
+                name, mask, value, fields, body, tuple(needs.split()), since, static_values,
+                PREFIXES[prefix] if prefix else None,
+            )  # fmt: skip
         )
         return body
 

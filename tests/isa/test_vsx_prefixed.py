@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Prefixed instructions against qemu and binutils."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.isa.harness import (
+    BUFFER,
+    CODE,
+    Case,
+    check,
+    disassemble,
+    random_state,
+    random_word,
+    run_oracle,
+)
+
+from lpar.isa import prefixed, vsx_prefixed
+from lpar.isa.registry import INSTRUCTIONS, Instruction
+from tests.isa.test_vsx_float import float32
+
+MODULES = {prefixed.__name__, vsx_prefixed.__name__}
+DEFINED = [i for i in INSTRUCTIONS if i.body.__module__ in MODULES]
+MASK64 = (1 << 64) - 1
+
+
+def random_words(found: Instruction, rng: random.Random, **given: int) -> tuple[int, int]:
+    """Prefix and suffix with random fields."""
+    assert found.prefix is not None
+    both = random_word(found, rng, **given) | found.prefix[1] << 32
+    return both >> 32, both & 0xFFFFFFFF
+
+
+def case_of(found: Instruction, rng: random.Random) -> Case:
+    """Random fields; memory accesses lie in the buffer."""
+    names = {f.name for f in found.fields}
+    state = random_state(rng, memory=512, vsr=True)
+    given = {}
+    if "D34" in names and found.name != "paddi":
+        target = BUFFER + rng.randrange(64, 448)
+        if found.static_values["R_P"] == (1,):
+            given["D34"] = target - CODE
+        else:
+            given["RA0"] = rng.randrange(1, 32)
+            given["D34"] = rng.randrange(-1 << 33, 1 << 33)
+            state.gpr[given["RA0"]] = target - given["D34"] & MASK64
+    if found.name == "xxspltidp":  # a denormal operand is an invalid form
+        given["IMM32"] = next(v for v in iter(lambda: float32(rng), None) if v >> 23 & 255 or not v & 0x7FFFFF)
+    return Case(random_words(found, rng, **given), state, found.name)
+
+
+@pytest.mark.parametrize("little", [True, False])
+def test_against_qemu(little: bool) -> None:
+    rng = random.Random(5)
+    check([case_of(found, rng) for found in DEFINED for _ in range(40)], little=little)
+
+
+def test_encodings() -> None:
+    rng = random.Random(6)
+    for found in DEFINED:
+        given = {"RA0": 0} if found.static_values.get("R_P") == (1,) else {}
+        for _ in range(3):
+            words = random_words(found, rng, **given)
+            [text] = disassemble(words)
+            assert text.split()[0] == found.name, f"{words[0]:08x} {words[1]:08x} is {text}"
+
+
+def test_relative_with_a_base_is_illegal() -> None:
+    state = random_state(random.Random(7))
+    assert run_oracle(Case((0x06100000, 0x38640001), state)).fault == "SIGILL"
