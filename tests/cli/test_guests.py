@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lpar.cli import guests
+from lpar.cli import apt, guests
 from lpar.cli.cpio import append_to, archive, regular
 from lpar.errors import HostError
 
@@ -19,7 +19,9 @@ echo "$@" >> {log}
 case "$*" in
 *print-uris*) [ -e {index} ] && echo "'http://mirror/x.deb' x.deb 1234 SHA256:0" ; exit 0 ;;
 *update*) [ -e {offline} ] && {{ echo "E: mirror is down" >&2; exit 100; }}; touch {index} ;;
-*download*) [ -e {offline} ] && {{ echo "E: mirror is down" >&2; exit 100; }}; echo deb > x.deb ;;
+*Dir::State*download*) [ -e {offline} ] && {{ echo "E: mirror is down" >&2; exit 100; }}; echo deb > x.deb ;;
+*download*) [ -e {stale} ] && {{ echo "E: 404 Not Found" >&2; exit 100; }}
+    [ -e {offline} ] && {{ echo "E: mirror is down" >&2; exit 100; }}; echo deb > x.deb ;;
 esac
 exit 0
 """
@@ -38,11 +40,10 @@ class Client:
 
     def __init__(self, where: Path) -> None:
         self.where = where
-        self.log, self.index, self.offline, self.empty = (
-            where / n for n in ("log", "index", "offline", "empty")
-        )
+        self.log, self.index, self.offline = (where / name for name in ("log", "index", "offline"))
+        self.stale, self.empty = where / "stale", where / "empty"
         self.index.touch()
-        names = {"log": self.log, "index": self.index, "offline": self.offline, "empty": self.empty}
+        names = {name: getattr(self, name) for name in ("log", "index", "offline", "stale", "empty")}
         self.program("apt-get", APT.format(**names))
         self.program("dpkg-deb", DPKG.format(images=guests._IMAGES, **names))
 
@@ -112,6 +113,13 @@ def test_private_index(client: Client) -> None:
     assert client.downloads() == 1
 
 
+def test_stale_index(client: Client) -> None:
+    """The system's index names a version that the mirror has no more."""
+    client.stale.touch()
+    guests.debian_installer()
+    assert client.downloads() == apt.TRIES + 1
+
+
 def test_no_such_package(client: Client) -> None:
     client.index.unlink()
     client.offline.touch()
@@ -140,7 +148,7 @@ def test_package_without_the_files(client: Client) -> None:
 @pytest.mark.parametrize("missing", ["apt-get", "dpkg-deb"])
 def test_no_package_client(client: Client, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (client.where / missing).unlink()
-    monkeypatch.setattr(guests.apt.shutil, "which", lambda name: None if name == missing else f"/bin/{name}")
+    monkeypatch.setattr(apt.shutil, "which", lambda name: None if name == missing else f"/bin/{name}")
     with pytest.raises(HostError, match=f"no {missing} on this machine") as info:
         guests.debian_installer()
     assert info.value.hint and "lpar run -k" in info.value.hint

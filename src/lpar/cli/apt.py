@@ -26,15 +26,17 @@ _POLL = 0.1  #: seconds between two looks at the growing file
 def download(package: str, work: Path) -> Path:
     """Fetch ``package`` into ``work`` and return the ``.deb``.  Raises HostError."""
     _need("apt-get")
-    options: list[str] = []
-    size = _available(package, options, work)
-    if size is None:
-        options = _private_index(work)
+    problem: HostError | None = None
+    for index in (_system_index, _private_index):  # the system's may be missing, or older than the mirror
+        options = index(work)
         size = _available(package, options, work)
-    if size is None:
-        hint = "the package sources of this machine must offer Debian 12 (bookworm) main"
-        raise HostError(f"no package {package} to be had", hint=hint)
-    return _download(package, options, work, size)
+        try:
+            if size is not None:
+                return _download(package, options, work, size)
+        except HostError as err:
+            problem = err
+    hint = "the package sources of this machine must offer Debian 12 (bookworm) main"
+    raise problem or HostError(f"no package {package} to be had", hint=hint)
 
 
 def unpack(deb: Path, into: Path) -> None:
@@ -72,6 +74,11 @@ def _available(package: str, options: Sequence[str], work: Path) -> int | None:
     if done.returncode or len(words) < 3 or not words[2].isdigit():
         return None
     return int(words[2])
+
+
+def _system_index(work: Path) -> list[str]:
+    """No options: the index as the machine has it."""
+    return []
 
 
 def _private_index(work: Path) -> list[str]:
