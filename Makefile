@@ -26,7 +26,7 @@ bench:
 
 lint:
 	@scripts/setup test
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
 
@@ -35,4 +35,4 @@ setup:
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
-	find src tests -name __pycache__ -type d -exec rm -rf {} +
+	find src tests bench -name __pycache__ -type d -exec rm -rf {} +
