@@ -5,28 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+import lpar.papr.partition  # noqa: F401  (registers every call)
 from lpar.papr.device_tree import Description, EventSource, Vty
-
-RTAS_CALLS = (
-    "display-character",
-    "get-time-of-day",
-    "set-time-of-day",
-    "power-off",
-    "system-reboot",
-    "query-cpu-stopped-state",
-    "start-cpu",
-    "stop-self",
-    "ibm,get-system-parameter",
-    "ibm,set-xive",
-    "ibm,get-xive",
-    "ibm,int-off",
-    "ibm,int-on",
-    "check-exception",
-    "event-scan",
-    "nvram-fetch",
-    "nvram-store",
-    "ibm,os-term",
-)
+from lpar.papr.registry import hypertas_functions, rtas_tokens
 
 
 @pytest.fixture
@@ -39,8 +20,8 @@ def full() -> Description:
         bootargs="console=hvc0",
         initrd=(0x4000000, 0x4123456),
         rtas=(0x3F0_0000, 20),
-        rtas_tokens={name: 0x2000 + n for n, name in enumerate(RTAS_CALLS)},
-        hypertas=("hcall-pft", "hcall-term", "hcall-splpar", "hcall-set-mode"),
+        rtas_tokens=rtas_tokens(),
+        hypertas=hypertas_functions(),
         vtys=(Vty(irq=0x1000),),
         nvram_size=65536,
         random=True,

@@ -12,7 +12,6 @@ from lpar.errors import ConfigError
 from lpar.papr import pa_features
 from lpar.papr.cpu_models import DEFAULT, MODELS, POWER8, POWER9, POWER10, CpuModel, smt_threads
 from lpar.papr.device_tree_cpus import (
-    default_hpt_order,
     radix_ap_encodings,
     segment_page_sizes,
     threads_per_core,
@@ -104,10 +103,3 @@ def test_threads_that_cannot_be(cpus: int, asked: int) -> None:
     with pytest.raises(ConfigError, match="cannot be cores of") as error:
         threads_per_core(cpus, POWER9, asked)
     assert error.value.hint
-
-
-@pytest.mark.parametrize(
-    ("ram", "order"), [(1 << 29, 24), (1 << 32, 25), (5 << 30, 26), (16 << 30, 27), (63 << 40, 39)]
-)
-def test_hash_table_is_a_128th_of_ram(ram: int, order: int) -> None:
-    assert default_hpt_order(ram) == order

@@ -55,6 +55,7 @@ EXPLAINED = (
     (THEIRS, "/rtas", "ibm,associativity-reference-points", "one NUMA node: nothing to describe"),
     (THEIRS, "/rtas", "ibm,max-associativity-domains", "one NUMA node: nothing to describe"),
     (THEIRS, "/rtas", "ibm,change-msix-capable", "comes with PCI"),
+    (OURS, "/rtas", "[gp][eu]t-term-char", "in the reference"),
     (VALUE, "/rtas", "TOKEN", "tokens are each machine's own numbers"),
     (THEIRS, "/rtas", "TOKEN", "calls that are not implemented have no token"),
     # /cpus

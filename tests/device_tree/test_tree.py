@@ -14,6 +14,7 @@ from lpar.fdt import Node, Tree, parse
 from lpar.papr.cpu_models import MODELS, POWER8, POWER9, POWER10, CpuModel
 from lpar.papr.device_tree import Description, Mmu, Vty, architecture_vec5, build, tree
 from lpar.papr.device_tree_memory import LMB_RESERVED, first_block_size
+from lpar.papr.hpt import hpt_order
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -130,7 +131,7 @@ def test_rtas_node_has_the_registered_calls_and_nothing_else(full: Description) 
     assert full.rtas is not None
     assert rtas.number("linux,rtas-base") == rtas.number("linux,rtas-entry") == full.rtas[0]
     assert rtas.number("rtas-size") == full.rtas[1]
-    assert tuple(rtas.texts("ibm,hypertas-functions")) == full.hypertas
+    assert rtas.texts("ibm,hypertas-functions") == list(full.hypertas)
     tokens = {n: rtas.number(n) for n, v in rtas.props.items() if v[:2] == b"\0\0" and v[2:3] == b"\x20"}
     assert tokens == full.rtas_tokens
 
@@ -183,6 +184,13 @@ def test_option_vector_5_counts_its_bytes() -> None:
     assert vector[22] == 0x80
     assert vector[23] == 0  # XICS: no interrupt controller of POWER9's own
     assert vector[26] & 0x40
+
+
+@pytest.mark.parametrize("order", [None, 18, 27])
+def test_the_page_table_has_the_size_that_the_tree_says(order: int | None) -> None:
+    """A guest computes entry numbers from it: a smaller table would refuse them."""
+    cpu = cpu_nodes(small(hpt_order=order).root)[0]
+    assert cpu.numbers("ibm,pft-size") == (0, order or hpt_order(GIB))
 
 
 def test_every_tree_has_another_seed_and_name() -> None:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from lpar.errors import ConfigError
 from lpar.fdt import EMPTY, Node, Tree, cells, flatten, string, stringlist, u32, u64
 from lpar.papr.cpu_models import DEFAULT, CpuModel
-from lpar.papr.device_tree_cpus import add_cpus, default_hpt_order, threads_per_core
+from lpar.papr.device_tree_cpus import add_cpus, threads_per_core
 from lpar.papr.device_tree_memory import add_memory, lmb_size
+from lpar.papr.hpt import hpt_order
 
 PHANDLE_XICP = 0x1111  #: the interrupt presentation controller's, as in the reference
 NVRAM_UNIT_ADDRESS = 0x71000000
@@ -93,7 +94,7 @@ def tree(d: Description) -> Tree:
     _check(d)
     root = Node("", _root_props(d))
     threads = threads_per_core(d.cpus, d.model, d.threads)
-    order = default_hpt_order(d.ram_size) if d.hpt_order is None else d.hpt_order
+    order = hpt_order(d.ram_size) if d.hpt_order is None else d.hpt_order
     _add_rtas(root, d, d.cpus // threads)
     root.add("chosen", _chosen_props(d))
     add_memory(root, d.ram_size)

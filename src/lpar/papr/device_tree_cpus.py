@@ -8,15 +8,6 @@ from lpar.fdt import EMPTY, Node, cells, string, u32
 from lpar.papr import pa_features
 from lpar.papr.cpu_models import Cache, CpuModel, SmmuInfo, smt_threads
 
-MIN_HPT_ORDER = 24  #: 16 MiB, the reference's fixed size
-MAX_HPT_ORDER = 46
-
-
-def default_hpt_order(ram_size: int) -> int:
-    """log2 of the hash page table's bytes: 1/128 of RAM, rounded up, at least 16 MiB."""
-    order = ((ram_size + 127) // 128 - 1).bit_length()
-    return max(MIN_HPT_ORDER, min(MAX_HPT_ORDER, order))
-
 
 def threads_per_core(cpus: int, model: CpuModel, asked: int | None = None) -> int:
     """Threads of each core; ``asked`` None is the default of the model.
