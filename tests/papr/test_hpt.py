@@ -101,6 +101,14 @@ def test_clear_reference_and_change(guest: FakeGuest) -> None:
     assert guest.hcall(n.H_READ, 0, 0)[2] == R
 
 
+def test_clear_all(guest: FakeGuest, vcpus: list[FakeVcpu]) -> None:
+    for index in (0, 77, OUTSIDE - 1):
+        enter(guest, index, flags=n.H_EXACT)
+    assert guest.hcall(n.H_CLEAR_HPT)[0] == n.H_SUCCESS
+    assert not any(guest.partition.hash_table().save())  # type: ignore[union-attr]
+    assert all(vcpu.flushes for vcpu in vcpus)
+
+
 REQUEST, RESPONSE, END, BULK_AVPN = 1 << 62, 2 << 62, 3 << 62, 2 << 56
 
 
@@ -119,7 +127,7 @@ def test_bulk_remove(guest: FakeGuest) -> None:
 def test_bulk_remove_bad_requests(guest: FakeGuest) -> None:
     assert guest.hcall(n.H_BULK_REMOVE, RESPONSE, 0)[0] == n.H_PARAMETER
     assert guest.hcall(n.H_BULK_REMOVE, REQUEST | 3 << 56, 0)[0] == n.H_PARAMETER
-    status, first, *_ = guest.hcall(n.H_BULK_REMOVE, REQUEST | 1 << 40, 0)
+    status, first, *_ = guest.hcall(n.H_BULK_REMOVE, REQUEST | 1 << 40, 0, END)
     assert (status, first) == (n.H_PARAMETER, RESPONSE | 2 << 60 | 1 << 40)
 
 

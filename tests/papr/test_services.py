@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -348,6 +349,19 @@ def test_return_words_must_be_in_ram(guest: FakeGuest) -> None:
     guest.partition.memory.write(block, struct.pack(">3I", guest.tokens["system-reboot"], 0, 1))
     assert guest.hcall(n.KVMPPC_H_RTAS, block)[0] == n.H_PARAMETER
     assert guest.partition.events.empty()
+
+
+def test_no_more_return_words_than_asked_for(guest: FakeGuest) -> None:
+    guest.partition.memory.write(RTAS_BLOCK + 12, b"kept")
+    assert guest.rtas("stop-self", nret=0) == (0,)
+    assert guest.partition.memory.read(RTAS_BLOCK + 12, 4) == b"kept"
+
+
+def test_the_documentation_is_current() -> None:
+    page = Path(__file__).parents[2] / "docs" / "design" / "hypercalls.md"
+    assert page.read_text().endswith(registry.markdown()), (
+        "rewrite its table with lpar.papr.registry.markdown()"
+    )
 
 
 def test_traces(guest: FakeGuest) -> None:

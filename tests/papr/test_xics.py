@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,7 +227,7 @@ ACTIONS = st.lists(
 def play(xics: Xics, actions: list[tuple[str, int, int]]) -> None:
     sources = list(xics.sources.values())
     for action, which, value in actions:
-        source, server = sources[which], which % 2
+        source, server = sources[which], (which + value) % 2
         match action:
             case "pulse":
                 source.pulse()
@@ -267,6 +270,31 @@ def test_no_interrupt_is_ever_lost(actions: list[tuple[str, int, int]]) -> None:
     for source in xics.sources.values():
         waiting = [i for i, s in enumerate(xics.servers) if source.number in s.waiting]
         assert waiting == ([source.server] if source.wants() else [])
+
+
+def test_every_ipi_arrives_with_servers_on_threads(guest: FakeGuest, vcpus: list[FakeVcpu]) -> None:
+    """Each of four threads interrupts the next one over and over, and takes what it gets."""
+    rounds, xics = 500, guest.partition.xics
+    taken = [0] * 4
+
+    def processor(cpu: int) -> None:
+        deadline = time.monotonic() + 20
+        while taken[cpu] < rounds and time.monotonic() < deadline:
+            vcpus[cpu].wait()
+            xirr = xics.accept(cpu)
+            if xirr & 0xFFFFFF:
+                xics.set_mfrr(cpu, 0xFF)
+                taken[cpu] += 1
+                xics.set_mfrr((cpu + 1) % 4, IPI_PRIORITY)
+                xics.end(cpu, xirr)
+
+    xics.set_mfrr(0, IPI_PRIORITY)
+    threads = [threading.Thread(target=processor, args=(cpu,)) for cpu in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert taken == [rounds] * 4
 
 
 @given(ACTIONS, ACTIONS)

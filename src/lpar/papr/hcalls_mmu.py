@@ -103,6 +103,16 @@ def _clear(p: Partition, index: int, bit: int) -> Result:
     return (status, old) if status == n.H_SUCCESS else status
 
 
+@hcall(n.H_CLEAR_HPT)
+def h_clear_hpt(p: Partition, vcpu: Vcpu, a: Args) -> Result:
+    """Empty the page table, as a kernel does before it starts another."""
+    table = p.hash_table()
+    if table is None:
+        return n.H_HARDWARE
+    table.clear()
+    return n.H_SUCCESS
+
+
 # H_BULK_REMOVE: up to four pairs (translation specifier high, low) in r4..r11
 _BULK_TYPE = 3 << 62
 _BULK_REQUEST = 1 << 62

@@ -54,7 +54,8 @@ _LARGE_PAGES = (
     (24, 0x00, 0xFF),
 )
 
-Flush = Callable[[int, int, int], None]  #: (first doubleword, second doubleword, index) of a dead entry
+#: (first doubleword, second doubleword, index) of a dead entry; index -1: all entries
+Flush = Callable[[int, int, int], None]
 
 
 def hpt_order(ram_size: int) -> int:
@@ -167,6 +168,15 @@ class HashTable:
             words[2 * index + 1] = _swap(change(r))
             words[2 * index] = _swap(v)
             return H_SUCCESS, r
+
+    def clear(self) -> None:
+        """Take every entry out, in steps of a mebibyte at most."""
+        step = min(1 << 20, self._entries * ENTRY)
+        bytes_ = self._words.cast("B")
+        with self.lock:
+            for at in range(0, len(bytes_), step):
+                bytes_[at : at + step] = bytes(step)
+            self._flush(0, 0, -1)
 
     def save(self) -> bytes:
         """The table's bytes."""

@@ -106,6 +106,12 @@ def describe() -> Iterator[tuple[str, str, str]]:
         yield call.name, f"{call.token:#x}", call.summary
 
 
+def markdown() -> str:
+    """The documentation table."""
+    rows = [f"| {name} | {number} | {summary} |" for name, number, summary in describe()]
+    return "\n".join(["| call | number or token | what it does |", "|---|---|---|", *rows]) + "\n"
+
+
 def _counts(count: int | tuple[int, ...]) -> tuple[int, ...]:
     return (count,) if isinstance(count, int) else count
 
