@@ -7,10 +7,19 @@ import random
 from types import ModuleType
 
 import pytest
+from tests.isa.harness import (
+    BUFFER,
+    Case,
+    check,
+    check_encodings,
+    overlaps,
+    random_state,
+    random_word,
+    value64,
+)
 
 from lpar.isa import vsx_logical, vsx_memory, vsx_permute
 from lpar.isa.registry import INSTRUCTIONS, Instruction
-from tests.isa.harness import BUFFER, Case, check, check_encodings, overlaps, random_state, random_word, value64
 
 BY_LENGTH = ("lxvl", "lxvll", "stxvl", "stxvll")
 VSX_MODULES = [vsx_logical, vsx_memory, vsx_permute]
@@ -31,7 +40,8 @@ def aim(case: Case, found: Instruction, rng: random.Random) -> None:
     elif found.name in BY_LENGTH:
         gpr[ra] = target
         if values["RB"] != ra:
-            gpr[values["RB"]] = rng.choice((0, 1, 2, 3, 7, 8, 12, 15, 16, 17, 255)) << 56 | rng.getrandbits(56)
+            length = rng.choice((0, 1, 2, 3, 7, 8, 12, 15, 16, 17, 255))
+            gpr[values["RB"]] = length << 56 | rng.getrandbits(56)
     elif ra in (0, values["RB"]):
         gpr[values["RB"]] = target if ra == 0 else target // 2
     else:

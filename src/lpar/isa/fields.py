@@ -27,7 +27,7 @@ class Kind(enum.Enum):
 class Field:
     """One field: its bit ranges, kind, and for immediates signedness and scale (log2).
 
-    ``plus`` makes the number of a register after the one in the word (modulo 32).
+    ``plus`` makes the number of a register after the one in the word (modulo the number of registers).
     """
 
     name: str
@@ -57,7 +57,7 @@ class Field:
         if self.signed and value >> (self.width - 1):
             value -= 1 << self.width
         value <<= self.scale
-        return (value + self.plus) % 32 if self.plus else value
+        return (value + self.plus) % (1 << (self.width + self.scale)) if self.plus else value
 
     def insert(self, value: int) -> int:
         """The word bits for a raw (scaled) ``value``; the inverse of :meth:`extract`."""
@@ -172,8 +172,9 @@ _field("MASK_SR", (12, 15), kind=_I)
 # whole-register numbers decoded statically (loops over registers, pairs)
 _field("RT_S RS_S", (6, 10), kind=_S)
 _field("NB_S", (16, 20), kind=_S)
-# VSR pairs, halved: the registers are 2 * XP_S and 2 * XP_S + 1
-_field("XP_S", (10, 10), (6, 9), kind=_S)
+# VSR pairs: the even and the odd register
+_field("XPe", (10, 10), (6, 9), scale=1)
+FIELDS["XPo"] = Field("XPo", ((10, 10), (6, 9)), Kind.REG, scale=1, plus=1)
 _field("UIM5_S", (11, 15), kind=_S)
 # vector facility
 _field("SHBIT", (23, 25), kind=_I)  # vsldbi, vsrdbi: a shift by 0 to 7 bits
@@ -198,3 +199,4 @@ _field("L14", (14, 15), kind=_S)
 _field("RTe", (6, 9), scale=1)  # even-odd pairs: fix bit 10 to 0
 FIELDS["RTo"] = Field("RTo", ((6, 9),), Kind.REG, scale=1, plus=1)
 FIELDS["RT1"] = Field("RT1", ((6, 10),), Kind.REG, plus=1)
+_field("SPR_I", (16, 20), (11, 15), kind=_I)

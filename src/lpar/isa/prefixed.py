@@ -7,6 +7,7 @@ matches no definition.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lpar.isa.registry import Body, instruction
@@ -14,14 +15,14 @@ from lpar.isa.softfloat import narrow, widen
 from lpar.isa.values import concat
 
 
-def relative(name: str, opcd: int, prefix: str, **more: Any) -> Any:
+def relative(name: str, opcd: int, prefix: str, **more: Any) -> Callable[[Body], Body]:
     """Register a prefixed D-form instruction for R=0, and for R=1 where RA is 0."""
     fixed = more.pop("fixed", {})
 
     def register(body: Body) -> Body:
         for r, parts in ((0, fixed), (1, {**fixed, (11, 15): 0})):
-            define = instruction(name, opcd, prefix=prefix, since="3.1", static={"R_P": (r,)}, fixed=parts, **more)
-            define(body)
+            static = {"R_P": (r,)}
+            instruction(name, opcd, prefix=prefix, since="3.1", static=static, fixed=parts, **more)(body)
         return body
 
     return register
@@ -42,7 +43,7 @@ def paddi(cpu: Any, RT: Any, RA0: Any, D34: Any, R_P: int) -> None:
     cpu.gpr[RT] = address(cpu, R_P, RA0, D34)
 
 
-# -- fixed-point loads and stores ----------------------------------------------------------------------------
+# -- fixed-point loads and stores ------------------------------------------------------------------
 
 
 @relative("plbz", 34, "MLS")
@@ -95,7 +96,7 @@ def pstd(cpu: Any, RS: Any, RA0: Any, D34: Any, R_P: int) -> None:
     cpu.store(address(cpu, R_P, RA0, D34), cpu.gpr[RS])
 
 
-# -- floating-point loads and stores -------------------------------------------------------------------------
+# -- floating-point loads and stores ---------------------------------------------------------------
 
 
 @relative("plfs", 48, "MLS", needs="FP")

@@ -69,8 +69,9 @@ PREFIXES = {
 class Instruction:
     """One instruction: its opcode match, its fields, its semantics.
 
-    ``mask`` and ``value`` are of the 32-bit word, for a prefixed instruction of its suffix; ``prefix`` has those of
-    the prefix.  Fields are taken from ``prefix << 32 | suffix``: bit p of the prefix is their position p - 32.
+    ``mask`` and ``value`` are of the 32-bit word, for a prefixed instruction of its suffix; ``prefix`` has
+    those of the prefix.  Fields are taken from ``prefix << 32 | suffix``: bit p of the prefix is their
+    position p - 32.
     """
 
     name: str
@@ -89,7 +90,7 @@ class Instruction:
         return tuple(f for f in self.fields if f.kind is Kind.STATIC)
 
     def matches(self, word: int) -> bool:
-        """Whether ``word`` (prefix << 32 | suffix if prefixed) is this instruction (static values included)."""
+        """Whether ``word`` (or prefix << 32 | suffix) is this instruction (static values included)."""
         mask, value = self.prefix or (0xFFFFFFFF, 0)
         if word & self.mask != self.value or word >> 32 & mask != value:
             return False
@@ -145,9 +146,16 @@ def instruction(
         static_values = {k: tuple(v) for k, v in (static or {}).items()}
         INSTRUCTIONS.append(
             Instruction(
-                name, mask, value, fields, body, tuple(needs.split()), since, static_values,
+                name,
+                mask,
+                value,
+                fields,
+                body,
+                tuple(needs.split()),
+                since,
+                static_values,
                 PREFIXES[prefix] if prefix else None,
-            )  # fmt: skip
+            )
         )
         return body
 

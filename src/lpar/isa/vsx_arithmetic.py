@@ -15,7 +15,8 @@ from lpar.isa.fpscr import VE, WRITE, mode, record, trap
 from lpar.isa.registry import instruction
 from lpar.isa.softfloat import divide_test, f32_compare, f64_compare, sqrt_test, toward_zero, widen
 from lpar.isa.softfloat_core import AWAY, VXSNAN, VXVC, flag
-from lpar.isa.values import concat, lanes, select
+from lpar.isa.values import concat, lanes
+from lpar.isa.vmx_common import set_cr6
 
 INEXACT = softfloat.XX | softfloat.FR | softfloat.FI
 
@@ -41,7 +42,7 @@ def conclude(cpu: Any, XT: Any, result: Any, flags: Any) -> None:
     trap(cpu, status)
 
 
-# -- families ---------------------------------------------------------------------------------------------
+# -- families --------------------------------------------------------------------------------------
 
 
 def unary(name: str, xo: int, width: int, fn: Element) -> None:
@@ -105,7 +106,7 @@ unary("xvsqrtdp", 203, 64, rounded(softfloat.f64_sqrt))
 unary("xvsqrtsp", 139, 32, rounded(softfloat.f32_sqrt))
 
 
-# -- rounding to integral values ------------------------------------------------------------------------------
+# -- rounding to integral values -------------------------------------------------------------------
 
 
 def _integral(fn: Any, how: Callable[[Any], Any], reported: int = 0) -> Element:
@@ -145,7 +146,7 @@ for _name, _how, _dp, _sp, _reported in (
     unary(f"xvrsp{_name}", _sp, 32, _integral(softfloat.f32_round_int, _how, _reported))
 
 
-# -- comparisons ------------------------------------------------------------------------------------------------
+# -- comparisons -----------------------------------------------------------------------------------
 
 
 def compare(name: str, xo: int, width: int, wanted: int, ordered: bool) -> None:
@@ -169,16 +170,20 @@ def compare(name: str, xo: int, width: int, wanted: int, ordered: bool) -> None:
         if status.bit(WRITE):
             cpu.vsr[XT] = result
             if RcV:
-                cpu.cr[6] = select(result == -1, cpu.const(8, 8), select(result == 0, cpu.const(2, 8), cpu.const(0, 8)))
+                set_cr6(cpu, result)
         trap(cpu, status)
 
 
-for _name, _wanted, _ordered, _dp, _sp in (("eq", 2, False, 99, 67), ("ge", 6, True, 115, 83), ("gt", 4, True, 107, 75)):
+for _name, _wanted, _ordered, _dp, _sp in (
+    ("eq", 2, False, 99, 67),
+    ("ge", 6, True, 115, 83),
+    ("gt", 4, True, 107, 75),
+):
     compare(f"xvcmp{_name}dp", _dp, 64, _wanted, _ordered)
     compare(f"xvcmp{_name}sp", _sp, 32, _wanted, _ordered)
 
 
-# -- tests for software division and square root ----------------------------------------------------------------
+# -- tests for software division and square root ---------------------------------------------------
 
 
 @instruction("xvtdivdp", 60, 125, form="XX3", needs="VSX")

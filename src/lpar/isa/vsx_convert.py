@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """VSX vector conversions between floating point and integers, and between formats (Book I, section 7.6.1.7).
 
-A conversion to a narrower element leaves its result in both halves of the wide element; one to a wider element
-takes the left half.
+A conversion to a narrower element leaves its result in both halves of the wide element; one to a wider
+element takes the left half.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lpar.isa.softfloat import (
 from lpar.isa.values import concat
 from lpar.isa.vsx_arithmetic import Element, unary
 
-# -- to integers ----------------------------------------------------------------------------------------------
+# -- to integers -----------------------------------------------------------------------------------
 
 
 def _truncated(fn: Any, shape: Callable[[Any], Any] = lambda r: r) -> Element:
@@ -48,16 +48,15 @@ def _from_left_word(fn: Any) -> Any:
 
 for _to, _from_double, _from_single in (("s", 472, 408), ("u", 456, 392)):
     unary(f"xvcvdp{_to}xds", _from_double, 64, _truncated(getattr(softfloat, f"f64_to_{_to}64")))
-    unary(
-        f"xvcvsp{_to}xds", _from_single, 64, _truncated(_from_left_word(getattr(softfloat, f"f32_to_{_to}64")))
-    )
+    _single = _from_left_word(getattr(softfloat, f"f32_to_{_to}64"))
+    unary(f"xvcvsp{_to}xds", _from_single, 64, _truncated(_single))
 
 for _to, _from_double, _from_single in (("s", 216, 152), ("u", 200, 136)):
     unary(f"xvcvdp{_to}xws", _from_double, 64, _truncated(getattr(softfloat, f"f64_to_{_to}32"), _twice))
     unary(f"xvcvsp{_to}xws", _from_single, 32, _truncated(getattr(softfloat, f"f32_to_{_to}32")))
 
 
-# -- from integers ----------------------------------------------------------------------------------------------
+# -- from integers ---------------------------------------------------------------------------------
 
 
 def _sxddp(cpu: Any, b: Any) -> Any:
@@ -104,7 +103,7 @@ unary("xvcvsxwsp", 184, 32, _sxwsp)
 unary("xvcvuxwsp", 168, 32, _uxwsp)
 
 
-# -- between floating-point formats -------------------------------------------------------------------------------
+# -- between floating-point formats ----------------------------------------------------------------
 
 
 def _dpsp(cpu: Any, b: Any) -> Any:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from lpar.isa.registry import instruction
-from lpar.isa.values import map_lanes, select
+from lpar.isa.values import concat, map_lanes, select
 
 
 @instruction("xxland", 60, 130, form="XX3", needs="VSX")
@@ -55,7 +55,7 @@ def xxsel(cpu: Any, XT: Any, XA: Any, XB: Any, XC: Any) -> None:
     cpu.vsr[XT] = a ^ ((a ^ cpu.vsr[XB]) & cpu.vsr[XC])
 
 
-# -- sign operations on elements --------------------------------------------------------------------
+# -- sign operations on elements -------------------------------------------------------------------
 
 
 def _sign(width: int) -> int:
@@ -102,7 +102,7 @@ def xvcpsgnsp(cpu: Any, XT: Any, XA: Any, XB: Any) -> None:
     cpu.vsr[XT] = map_lanes(32, lambda a, b: a & _sign(32) | b & ~_sign(32), cpu.vsr[XA], cpu.vsr[XB])
 
 
-# -- exponent and significand (ISA 3.0) ---------------------------------------------------------------
+# -- exponent and significand (ISA 3.0) ------------------------------------------------------------
 
 
 def _significand(width: int, fraction: int, b: Any) -> Any:
@@ -148,11 +148,14 @@ def xviexpsp(cpu: Any, XT: Any, XA: Any, XB: Any) -> None:
     cpu.vsr[XT] = map_lanes(32, lambda a, b: _insert_exponent(32, 23, a, b), cpu.vsr[XA], cpu.vsr[XB])
 
 
-# -- test of the data class (ISA 3.0) -----------------------------------------------------------------
+# -- test of the data class (ISA 3.0) --------------------------------------------------------------
 
 
 def _in_class(width: int, fraction: int, dcmx: Any, b: Any) -> Any:
-    """Whether ``b`` is of a class in ``dcmx`` (width of ``b``): NaN, +inf, -inf, +0, -0, +subnormal, -subnormal."""
+    """Whether ``b`` is of a class in ``dcmx`` (width of ``b``).
+
+    From bit 6 down: NaN, +infinity, -infinity, +0, -0, +subnormal, -subnormal.
+    """
     negative = b.bit(width - 1)
     magnitude = b << 1 >> 1
     infinity = ((1 << (width - 1 - fraction)) - 1) << fraction
@@ -188,5 +191,6 @@ def xvtstdcsp(cpu: Any, XT: Any, XB: Any, DCMX7: Any) -> None:
 
 @instruction("xvtlsbb", 60, 475, form="XX2", needs="VSX", since="3.1", fixed={(11, 15): 2})
 def xvtlsbb(cpu: Any, BF: Any, XB: Any) -> None:
-    low = cpu.vsr[XB] & int("01" * 16, 16)
-    cpu.cr[BF] = select(low == int("01" * 16, 16), cpu.const(8, 8), select(low == 0, cpu.const(2, 8), cpu.const(0, 8)))
+    ones = int("01" * 16, 16)
+    low = cpu.vsr[XB] & ones
+    cpu.cr[BF] = concat(cpu.const(0, 4), low == ones, cpu.const(0, 1), low == 0, cpu.const(0, 1))

@@ -45,7 +45,7 @@ def indexed(cpu: Any, RA0: Any, RB: Any) -> Any:
     return cpu.base(RA0) + cpu.gpr[RB]
 
 
-# -- all of 16 bytes -----------------------------------------------------------------------------
+# -- all of 16 bytes -------------------------------------------------------------------------------
 
 
 @instruction("lxvd2x", 31, 844, form="XX1", needs="VSX")
@@ -168,7 +168,7 @@ def stxvrdx(cpu: Any, XS: Any, RA0: Any, RB: Any) -> None:
     cpu.store(indexed(cpu, RA0, RB), cpu.vsr[XS].trunc(64))
 
 
-# -- with length -------------------------------------------------------------------------------------
+# -- with length -----------------------------------------------------------------------------------
 # The length is in bits 0:7 of GPR RB; more than 16 counts as 16.  The pieces of 8, 4, 2 and 1 bytes
 # are read in ascending order of address.
 
@@ -225,7 +225,7 @@ def _store_piece(cpu: Any, ea: Any, n: Any, size: int, value: Any) -> None:
 
 
 def store_part(cpu: Any, ea: Any, n: Any, value: Any, left: bool) -> None:
-    """Store ``n`` bytes of ``value``: the leftmost, or in little-endian mode the rightmost unless ``left``."""
+    """Store ``n`` bytes of ``value``: the leftmost; in little-endian mode the rightmost unless ``left``."""
     ordered = value if left else select(cpu.le, value.bswap(), value)
     if n >= 16:
         cpu.store(ea, select(cpu.le, ordered.bswap(), ordered))
@@ -256,40 +256,39 @@ def stxvll(cpu: Any, XS: Any, RA0: Any, RB: Any) -> None:
     store_part(cpu, cpu.base(RA0), _length(cpu, RB), cpu.vsr[XS], True)
 
 
-# -- pairs (ISA 3.1) -----------------------------------------------------------------------------------
+# -- pairs (ISA 3.1) -------------------------------------------------------------------------------
 # The pair is one octword: in little-endian mode its second register holds the first bytes.
-# XP_S is half the number of the pair's first register.
 
 
-def load_pair(cpu: Any, first: int, ea: Any) -> None:
-    """Load VSRs ``first`` and ``first + 1``."""
+def load_pair(cpu: Any, XPe: Any, XPo: Any, ea: Any) -> None:
+    """Load a pair of VSRs."""
     low, high = cpu.load(ea, 16), cpu.load(ea + 16, 16)
-    cpu.vsr[first] = select(cpu.le, high, low)
-    cpu.vsr[first + 1] = select(cpu.le, low, high)
+    cpu.vsr[XPe] = select(cpu.le, high, low)
+    cpu.vsr[XPo] = select(cpu.le, low, high)
 
 
-def store_pair(cpu: Any, first: int, ea: Any) -> None:
-    """Store VSRs ``first`` and ``first + 1``."""
-    a, b = cpu.vsr[first], cpu.vsr[first + 1]
+def store_pair(cpu: Any, XPe: Any, XPo: Any, ea: Any) -> None:
+    """Store a pair of VSRs."""
+    a, b = cpu.vsr[XPe], cpu.vsr[XPo]
     cpu.store(ea, select(cpu.le, b, a))
     cpu.store(ea + 16, select(cpu.le, a, b))
 
 
 @instruction("lxvp", 6, 0, form="DQP", needs="VSX", since="3.1")
-def lxvp(cpu: Any, XP_S: int, RA0: Any, DQ: Any) -> None:
-    load_pair(cpu, 2 * XP_S, cpu.base(RA0) + DQ)
+def lxvp(cpu: Any, XPe: Any, XPo: Any, RA0: Any, DQ: Any) -> None:
+    load_pair(cpu, XPe, XPo, cpu.base(RA0) + DQ)
 
 
 @instruction("stxvp", 6, 1, form="DQP", needs="VSX", since="3.1")
-def stxvp(cpu: Any, XP_S: int, RA0: Any, DQ: Any) -> None:
-    store_pair(cpu, 2 * XP_S, cpu.base(RA0) + DQ)
+def stxvp(cpu: Any, XPe: Any, XPo: Any, RA0: Any, DQ: Any) -> None:
+    store_pair(cpu, XPe, XPo, cpu.base(RA0) + DQ)
 
 
 @instruction("lxvpx", 31, 333, form="XX1", needs="VSX", since="3.1")
-def lxvpx(cpu: Any, XP_S: int, RA0: Any, RB: Any) -> None:
-    load_pair(cpu, 2 * XP_S, indexed(cpu, RA0, RB))
+def lxvpx(cpu: Any, XPe: Any, XPo: Any, RA0: Any, RB: Any) -> None:
+    load_pair(cpu, XPe, XPo, indexed(cpu, RA0, RB))
 
 
 @instruction("stxvpx", 31, 461, form="XX1", needs="VSX", since="3.1")
-def stxvpx(cpu: Any, XP_S: int, RA0: Any, RB: Any) -> None:
-    store_pair(cpu, 2 * XP_S, indexed(cpu, RA0, RB))
+def stxvpx(cpu: Any, XPe: Any, XPo: Any, RA0: Any, RB: Any) -> None:
+    store_pair(cpu, XPe, XPo, indexed(cpu, RA0, RB))

@@ -44,7 +44,7 @@ def xxspltib(cpu: Any, XT: Any, IMM8: Any) -> None:
     cpu.vsr[XT] = splat(IMM8.trunc(8))
 
 
-# -- ISA 3.0 -------------------------------------------------------------------------------------------
+# -- ISA 3.0 ---------------------------------------------------------------------------------------
 
 
 @instruction("xxextractuw", 60, 165, form="XX2", needs="VSX", since="3.0")
@@ -81,7 +81,7 @@ def xxbrq(cpu: Any, XT: Any, XB: Any) -> None:
 
 
 def permute(first: Any, second: Any, index: Any) -> Any:
-    """Bytes of ``first`` (0 to 15) and ``second`` (16 to 31) chosen by the low five bits of each index byte."""
+    """Bytes of ``first`` (0 to 15) and ``second`` (16 to 31), as the low five bits of each index byte say."""
     return shuffle(concat(first, second), index)
 
 
@@ -95,7 +95,7 @@ def xxpermr(cpu: Any, XT: Any, XA: Any, XB: Any) -> None:
     cpu.vsr[XT] = permute(cpu.vsr[XA], cpu.vsr[XT], ~cpu.vsr[XB])
 
 
-# -- ISA 3.1 -------------------------------------------------------------------------------------------
+# -- ISA 3.1 ---------------------------------------------------------------------------------------
 
 #: the upper halfword (or two) of the quad-precision constants of lxvkq, by UIM
 QUAD_CONSTANTS = {
@@ -120,9 +120,10 @@ QUAD_CONSTANTS = {
 }
 
 
-@instruction(
-    "lxvkq", 60, 360, form="XX1", needs="VSX", since="3.1", fixed={(11, 15): 31}, static={"NB_S": QUAD_CONSTANTS}
-)
+_QUAD = {"NB_S": QUAD_CONSTANTS}
+
+
+@instruction("lxvkq", 60, 360, form="XX1", needs="VSX", since="3.1", fixed={(11, 15): 31}, static=_QUAD)
 def lxvkq(cpu: Any, XT: Any, NB_S: int) -> None:
     cpu.vsr[XT] = cpu.const(QUAD_CONSTANTS[NB_S] << 96, 128)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Prefixed VSX instructions: loads, stores, splats of immediates, blend, permute, evaluate (ISA 3.1, Book I, chapter 7)."""
+"""Prefixed VSX instructions: loads, stores, immediates, blend, permute, evaluate (ISA 3.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lpar.isa.values import concat, lanes, map_lanes
 from lpar.isa.vsx_memory import load_pair, splat, store_pair
 from lpar.isa.vsx_permute import permute
 
-# -- loads and stores ------------------------------------------------------------------------------------------
+# -- loads and stores ------------------------------------------------------------------------------
 
 
 def _plxv(cpu: Any, XT8: Any, RA0: Any, D34: Any, R_P: int) -> None:
@@ -29,16 +29,16 @@ for _half, _needs in enumerate(("VSX", "VEC")):
 
 
 @relative("plxvp", 58, "8LS", needs="VSX")
-def plxvp(cpu: Any, XP_S: int, RA0: Any, D34: Any, R_P: int) -> None:
-    load_pair(cpu, 2 * XP_S, address(cpu, R_P, RA0, D34))
+def plxvp(cpu: Any, XPe: Any, XPo: Any, RA0: Any, D34: Any, R_P: int) -> None:
+    load_pair(cpu, XPe, XPo, address(cpu, R_P, RA0, D34))
 
 
 @relative("pstxvp", 62, "8LS", needs="VSX")
-def pstxvp(cpu: Any, XP_S: int, RA0: Any, D34: Any, R_P: int) -> None:
-    store_pair(cpu, 2 * XP_S, address(cpu, R_P, RA0, D34))
+def pstxvp(cpu: Any, XPe: Any, XPo: Any, RA0: Any, D34: Any, R_P: int) -> None:
+    store_pair(cpu, XPe, XPo, address(cpu, R_P, RA0, D34))
 
 
-# -- immediates ------------------------------------------------------------------------------------------------
+# -- immediates ------------------------------------------------------------------------------------
 
 
 @instruction("xxspltiw", 32, prefix="8RR", needs="VSX", since="3.1", fixed={(11, 14): 3})
@@ -58,7 +58,7 @@ def xxsplti32dx(cpu: Any, XT15: Any, IX: int, IMM32: Any) -> None:
     cpu.vsr[XT15] = concat(*words)
 
 
-# -- on registers ------------------------------------------------------------------------------------------------
+# -- on registers ----------------------------------------------------------------------------------
 
 
 def _define_blend(name: str, xo: int, width: int) -> None:
