@@ -317,7 +317,7 @@ def _madd(cpu: Any, a: Any, c: Any, b: Any, mode: Any, fmt: Format) -> Result:
     exp_b, sig_b = normalized(b)
     exp = select(is_zero(a) | is_zero(c), NOWHERE, exp_a + exp_c - 1023)
     exp_b = select(is_zero(b), NOWHERE, exp_b)
-    product = sig_a.zext(128) * (sig_c << 20).zext(128)  # 1.0 is in bit 124 of both
+    product = (sig_a << 11).zext(128) * (sig_c << 9).zext(128)  # 1.0 is in bit 124, as the addend's
     addend = sig_b.zext(128) << 72
     if exp.slt(exp_b):
         product = shift_right_jam(product, (exp_b - exp).zext(128), 127)
