@@ -130,3 +130,8 @@ def trap_if_enabled(cpu: Any) -> None:
     """Interrupt if the FPSCR now holds an enabled exception."""
     if ((cpu.fpscr & FEX) != 0) & ((cpu.msr & MSR_FE) != 0):
         cpu.program("fp")
+
+
+def set_fpcc(cpu: Any, cc: Any) -> None:
+    """FPCC from ``cc`` (width 8); nothing else changes."""
+    cpu.fpscr = (cpu.fpscr & ~FPCC) | (cc.zext(64) << 12)

@@ -14,6 +14,8 @@ Families, all with ``(cpu, operands..., mode) -> (result, flags)``:
   ``madd msub nmadd nmsub (a, c, b, mode)``: a * c +/- b.
 * ``re rsqrte (b, mode)``: 1 / b and 1 / sqrt(b), never inexact.
 * ``f64_round_single(b, mode)`` (frsp), ``f64_to_f32(b, mode)`` (xscvdpsp), ``f32_to_f64(b)`` (xscvspdp).
+* Half precision: ``f64_round_half(b, mode)`` (in binary64 format), ``f16_to_f64(b)``, ``widen_half``,
+  ``narrow_half``, ``f16_class``.
 * ``f64_to_{s32,u32,s64,u64}(b, mode)``: the result has the integer's width.  ``f32_to_...`` likewise.
   Truncation is ``toward_zero(mode)``.
 * ``{s64,u64}_to_{f64,r32,f32}(x, mode)``; extend 32-bit integers first.
@@ -68,6 +70,7 @@ from lpar.isa.softfloat_arith import (
 )
 from lpar.isa.softfloat_convert import (
     divide_test,
+    f16_to_f64,
     f32_compare,
     f32_max,
     f32_min,
@@ -82,6 +85,7 @@ from lpar.isa.softfloat_convert import (
     f64_less,
     f64_max,
     f64_min,
+    f64_round_half,
     f64_round_int,
     f64_round_single,
     f64_to_f32,
@@ -121,6 +125,7 @@ from lpar.isa.softfloat_core import (
     VXZDZ,
     XX,
     ZX,
+    f16_class,
     f32_class,
     f64_class,
     flag,
@@ -130,9 +135,11 @@ from lpar.isa.softfloat_core import (
     is_special,
     is_zero,
     narrow,
+    narrow_half,
     r32_class,
     set_sign,
     widen,
+    widen_half,
 )
 
 __all__ = [
@@ -157,6 +164,8 @@ __all__ = [
     "XX",
     "ZX",
     "divide_test",
+    "f16_class",
+    "f16_to_f64",
     "f32_add",
     "f32_class",
     "f32_compare",
@@ -192,6 +201,7 @@ __all__ = [
     "f64_nmadd",
     "f64_nmsub",
     "f64_re",
+    "f64_round_half",
     "f64_round_int",
     "f64_round_single",
     "f64_rsqrte",
@@ -209,6 +219,7 @@ __all__ = [
     "is_special",
     "is_zero",
     "narrow",
+    "narrow_half",
     "ordered_key",
     "r32_add",
     "r32_class",
@@ -233,4 +244,5 @@ __all__ = [
     "u64_to_r32",
     "unbiased",
     "widen",
+    "widen_half",
 ]

@@ -9,6 +9,7 @@ from lpar.isa.routine import routine
 from lpar.isa.softfloat_core import (
     AWAY_BIT,
     BINARY64,
+    HALF,
     QUIET,
     SIGN,
     SINGLE,
@@ -30,6 +31,7 @@ from lpar.isa.softfloat_core import (
     set_sign,
     shift_right_jam,
     widen,
+    widen_half,
 )
 from lpar.isa.values import concat, select
 
@@ -64,6 +66,22 @@ def f64_to_f32(cpu: Any, b: Any, mode: Any) -> Result:
 def f32_to_f64(cpu: Any, b: Any) -> Result:
     """Binary32 ``b`` as binary64: exact, but a signalling NaN is an invalid operation."""
     wide = widen(b)
+    return select(is_nan(wide), wide | QUIET, wide), flag(is_snan(wide), VXSNAN)
+
+
+@routine(args=(64, 32), returns=(64, 32))
+def f64_round_half(cpu: Any, b: Any, mode: Any) -> Result:
+    """``b`` rounded to half precision, in binary64 format."""
+    if is_special(b) | is_zero(b):
+        quiet = select(is_nan(b), (b | QUIET) & ~((1 << 42) - 1), b)
+        return quiet, flag(is_snan(b), VXSNAN)
+    exp, sig = normalized(b)
+    return round_pack(cpu, b.bit(63), exp, sig << 11, mode, HALF)
+
+
+def f16_to_f64(cpu: Any, b: Any) -> Result:
+    """Binary16 (width 16) as binary64: exact, but a signalling NaN is an invalid operation."""
+    wide = widen_half(b)
     return select(is_nan(wide), wide | QUIET, wide), flag(is_snan(wide), VXSNAN)
 
 

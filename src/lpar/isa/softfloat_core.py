@@ -65,6 +65,7 @@ class Format:
 
 BINARY64 = Format(drop=11, emin=1, emax=2046, adjust=1536)
 SINGLE = Format(drop=40, emin=897, emax=1150, adjust=192)
+HALF = Format(drop=53, emin=1009, emax=1038, adjust=24)
 
 
 def is_nan(x: Any) -> Any:
@@ -160,7 +161,9 @@ def round_pack(cpu: Any, sign: Any, exp: Any, sig: Any, mode: Any, fmt: Format) 
         return pack(sign, exp, kept), flags
     if fmt is BINARY64:
         return round_extreme_f64(cpu, sign, exp, sig, mode)  # type: ignore[no-any-return]
-    return round_extreme_r32(cpu, sign, exp, sig, mode)  # type: ignore[no-any-return]
+    if fmt is SINGLE:
+        return round_extreme_r32(cpu, sign, exp, sig, mode)  # type: ignore[no-any-return]
+    return _round_extreme(cpu, sign, exp, sig, mode, fmt)
 
 
 @routine(args=(1, 64, 64, 32), returns=(64, 32))
@@ -225,6 +228,27 @@ def narrow(x: Any) -> Any:
     return select((exp > 896) | is_zero(x), plain, tiny).trunc(32)
 
 
+def widen_half(x: Any) -> Any:
+    """Binary16 (width 16) to binary64: exact, NaNs keep their bits."""
+    wide = x.zext(64)
+    fraction = wide & 0x3FF
+    exp = (wide >> 10) & 0x1F
+    shift = fraction.clz() - 53
+    tiny = (exp == 0) & (fraction != 0)
+    exp64 = select(exp == 0, select(tiny, 1009 - shift, exp), select(exp == 0x1F, 0x7FF, exp + 1008))
+    fraction64 = select(tiny, (fraction << shift) & 0x3FF, fraction)
+    return (wide >> 15 << 63) | (exp64 << 52) | (fraction64 << 42)
+
+
+def narrow_half(x: Any) -> Any:
+    """A binary64 that a binary16 can hold (or a NaN, cut) to binary16 (width 16)."""
+    exp = exponent(x)
+    fraction = (x & FRACTION) >> 42
+    plain = select(is_special(x), exp & 0x1F, exp - 1008) << 10 | fraction
+    tiny = select(exp < 998, exp & 0, (fraction | 0x400) >> (1009 - exp))
+    return (x >> 63 << 15 | select(exp > 1008, plain, tiny)).trunc(16)
+
+
 # -- result flags: FPRF in place -------------------------------------------------------------------
 
 C, FL, FG, FE, FU = 1 << 16, 1 << 15, 1 << 14, 1 << 13, 1 << 12
@@ -247,6 +271,13 @@ def r32_class(x: Any) -> Any:
     """FPRF of a single-precision value in binary64 format."""
     magnitude = x & MAGNITUDE
     denormal = (magnitude < (897 << 52)) & (magnitude != 0)
+    return _class(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
+
+
+def f16_class(x: Any) -> Any:
+    """FPRF of a binary16 value in binary64 format."""
+    magnitude = x & MAGNITUDE
+    denormal = (magnitude < (1009 << 52)) & (magnitude != 0)
     return _class(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
 
 
