@@ -9,6 +9,8 @@ The program that runs under qemu is ``driver.s``.
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
 import random
 import shutil
 import struct
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+import lpar.isa
 from lpar.isa.fields import Kind
 from lpar.isa.oracle import Interrupt, Oracle
 from lpar.isa.registry import INSTRUCTIONS, Instruction
@@ -339,6 +342,12 @@ def random_word(instruction: Instruction, rng: random.Random, **given: int) -> i
             value = rng.getrandbits(f.width) << f.scale
         word |= f.insert(value) & ~instruction.mask
     return word
+
+
+def load_all() -> None:
+    """Import every module of the ISA, so that every definition is registered."""
+    for module in pkgutil.iter_modules(lpar.isa.__path__, "lpar.isa."):
+        importlib.import_module(module.name)
 
 
 def find(name: str) -> Instruction:

@@ -23,13 +23,15 @@ def icbi(cpu: Any, RA0: Any, RB: Any) -> None:
 
 
 @instruction("dcbf", 31, 86, form="X")
-def dcbf(cpu: Any) -> None:
-    pass
+def dcbf(cpu: Any, RA0: Any, RB: Any) -> None:
+    """Only the storage interrupts of a load are left of it."""
+    cpu.load(indexed(cpu, RA0, RB), 1)
 
 
 @instruction("dcbst", 31, 54, form="X")
-def dcbst(cpu: Any) -> None:
-    pass
+def dcbst(cpu: Any, RA0: Any, RB: Any) -> None:
+    """Only the storage interrupts of a load are left of it."""
+    cpu.load(indexed(cpu, RA0, RB), 1)
 
 
 @instruction("dcbt", 31, 278, form="X")
@@ -65,7 +67,7 @@ def dss(cpu: Any) -> None:
 # -- synchronization ----------------------------------------------------------------------------------
 
 
-@instruction("sync", 31, 598, form="X")
+@instruction("sync", 31, 598, form="X", static={"L3": range(6)})
 def sync(cpu: Any, L3: int) -> None:
     """L = 1 is lwsync, 2 ptesync; the persistent ones (4, 5) order at least as much as 0 and 1."""
     cpu.fence({1: "lwsync", 2: "ptesync", 5: "lwsync"}.get(L3, "sync"))
