@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import pkgutil
 import random
 import shutil
@@ -55,8 +56,8 @@ class State:
     """Problem state before or after a case.
 
     ``vsr`` are 128-bit integers, element 0 most significant; VR n is ``vsr[32 + n]``, FPR n the upper
-    half of ``vsr[n]``.  ``memory`` is the buffer at ``BUFFER`` (at most ``BUFFER_SIZE`` bytes), ``fault`` the signal
-    that Linux would send, "" for none.
+    half of ``vsr[n]``.  ``memory`` is the buffer at ``BUFFER`` (at most ``BUFFER_SIZE`` bytes), ``fault``
+    the signal that Linux would send, "" for none.
     """
 
     gpr: list[int] = field(default_factory=lambda: [0] * 32)
@@ -81,9 +82,8 @@ class State:
                 parts.append(f"{name}=registers({{{shown}}}, {len(values)})")
         parts += [f"{n}={getattr(self, n):#x}" for n in _SCALARS if getattr(self, n)]
         if self.memory:
-            parts.append(
-                f"memory=bytes.fromhex({self.memory.rstrip(bytes(1)).hex()!r}).ljust({len(self.memory)}, bytes(1))"
-            )
+            shown = self.memory.rstrip(b"\0").hex()
+            parts.append(f"memory=bytes.fromhex({shown!r}).ljust({len(self.memory)}, bytes(1))")
         if self.fault:
             parts.append(f"fault={self.fault!r}")
         return f"State({', '.join(parts)})"
@@ -426,7 +426,7 @@ def check_encodings(
 ) -> None:
     """Fail unless binutils gives every definition's encodings the definition's name.
 
-    ``given``: field values for all (where binutils is picky); ``allow``: definition name -> binutils' mnemonic.
+    ``given``: field values for all (where binutils is picky); ``allow``: a definition's name to binutils'.
     """
     rng = random.Random(seed)
     wanted: list[tuple[str, int]] = []
@@ -448,12 +448,11 @@ def check_encodings(
 
 def overlaps(instructions: Sequence[Instruction]) -> list[tuple[str, str]]:
     """Pairs of definitions that some word matches both of."""
-    found = []
-    for n, a in enumerate(instructions):
-        for b in instructions[n + 1 :]:
-            if (a.value ^ b.value) & a.mask & b.mask == 0 and not _statics_differ(a, b):
-                found.append((a.name, b.name))
-    return found
+    return [
+        (a.name, b.name)
+        for a, b in itertools.combinations(instructions, 2)
+        if (a.value ^ b.value) & a.mask & b.mask == 0 and not _statics_differ(a, b)
+    ]
 
 
 def _statics_differ(a: Instruction, b: Instruction) -> bool:

@@ -12,6 +12,7 @@ from tests.isa.harness import Case, State, check, fuzz, run_oracle
 from lpar.isa import (
     condition,
     fixed_arithmetic,
+    fixed_bits,
     fixed_compare,
     fixed_logical,
     fixed_multiply,
@@ -19,7 +20,7 @@ from lpar.isa import (
 )
 from lpar.isa.registry import INSTRUCTIONS
 
-MODULES = (condition, fixed_arithmetic, fixed_compare, fixed_logical, fixed_multiply, fixed_rotate)
+MODULES = (condition, fixed_arithmetic, fixed_bits, fixed_compare, fixed_logical, fixed_multiply, fixed_rotate)
 NAMES = [i.name for i in INSTRUCTIONS if inspect.getmodule(i.body) in MODULES]
 #: RT is undefined when the quotient does not exist or does not fit, and CR0 with it
 DIVISIONS = [n for n in NAMES if n.startswith("div")]

@@ -159,8 +159,8 @@ def divweu(cpu: Any, RT: Any, RA: Any, RB: Any, OE: int, Rc: int) -> None:
 def quotient_digit(partial: Any, high: Any, divisor: Any) -> Any:
     """One 32-bit digit of a long division: ``(partial << 32) / divisor``.
 
-    ``divisor`` is normalized (bit 63 set), ``high`` its high word, ``partial < divisor``.  The estimate from the
-    high words is at most 2 too large (Knuth, The Art of Computer Programming 2, 4.3.1, theorem B).
+    ``divisor`` is normalized (bit 63 set), ``high`` its high word, ``partial < divisor``.  The estimate
+    from the high words is at most 2 too large (Knuth, The Art of Computer Programming 2, 4.3.1, theorem B).
     """
     digit = partial.udiv(high)
     rest = partial - digit * high
