@@ -8,12 +8,23 @@ from collections.abc import Iterable
 from types import ModuleType
 
 import pytest
+from tests.isa.harness import (
+    BUFFER,
+    Case,
+    check,
+    check_encodings,
+    overlaps,
+    random_state,
+    random_word,
+    value64,
+)
 
 from lpar.isa import (
     vmx_common,
     vmx_compare,
     vmx_crypto,
     vmx_divide,
+    vmx_element,
     vmx_integer,
     vmx_logic,
     vmx_memory,
@@ -21,10 +32,21 @@ from lpar.isa import (
     vmx_permute,
 )
 from lpar.isa.registry import INSTRUCTIONS, Instruction
-from tests.isa.harness import BUFFER, Case, check, check_encodings, overlaps, random_state, random_word, value64
 
-MODULES = [vmx_compare, vmx_crypto, vmx_divide, vmx_integer, vmx_logic, vmx_memory, vmx_multiply, vmx_permute]
-SPECIAL = {width: (0, 1, 2, (1 << width - 1) - 1, 1 << width - 1, (1 << width) - 1) for width in (8, 16, 32, 64, 128)}
+MODULES = [
+    vmx_compare,
+    vmx_crypto,
+    vmx_divide,
+    vmx_element,
+    vmx_integer,
+    vmx_logic,
+    vmx_memory,
+    vmx_multiply,
+    vmx_permute,
+]
+SPECIAL = {
+    width: (0, 1, 2, (1 << width - 1) - 1, 1 << width - 1, (1 << width) - 1) for width in (8, 16, 32, 64, 128)
+}
 VSCR_NJ, VSCR_SAT = 1 << 16, 1
 
 
@@ -40,7 +62,9 @@ def owner(found: Instruction) -> str:
     name = found.body.__module__
     if name != vmx_common.__name__:
         return name
-    return next(f.__module__ for f in functions if f.__name__ not in ("add", "subtract") or len(functions) == 1)
+    return next(
+        f.__module__ for f in functions if f.__name__ not in ("add", "subtract") or len(functions) == 1
+    )
 
 
 def vector(rng: random.Random) -> int:
@@ -124,18 +148,45 @@ def divisible_pair(name: str, x: int, y: int, width: int) -> tuple[int, int]:
     return x, y
 
 
-RULES = {"vsl": same_bytes, "vsr": same_bytes, "vmul10euq": decimal_digit, "vmul10ecuq": decimal_digit}
+ELEMENT = {"b": 1, "h": 2, "w": 4, "d": 8}
+
+
+def inside(case: Case) -> None:
+    """Extracts and inserts: the element lies within the register."""
+    name, word = case.name, case.words[0]
+    if name.endswith(("lx", "rx")):
+        size = ELEMENT[name.rstrip("lrx").removesuffix("v")[-1]]
+        number = word >> 6 if name.startswith("vextd") else word >> 16
+        limit = (32 if name.startswith("vextd") else 16) - size
+        case.before.gpr[number & 31] = case.before.gpr[number & 31] & ~31 | min(number >> 5 & 31, limit)
+    else:
+        limit = 16 - ELEMENT[name[-1]]
+        case.words = (word & ~0xF0000 | min(word >> 16 & 15, limit) << 16,)
+
+
+def any_step(case: Case) -> None:
+    """vgnb: N is at least 2."""
+    case.words = (case.words[0] | 2 << 16,)
+
+
+RULES = {
+    "vgnb": any_step,
+    "vsl": same_bytes,
+    "vsr": same_bytes,
+    "vmul10euq": decimal_digit,
+    "vmul10ecuq": decimal_digit,
+}
 
 
 def defined_result(case: Case) -> Case:
     """The case changed so that its result is defined."""
     if case.name.startswith(("vdiv", "vmod")):
         divisible(case)
+    elif case.name.startswith(("vextra", "vextu", "vextd", "vins")) and not case.name.endswith("m"):
+        inside(case)
     elif case.name in RULES:
         RULES[case.name](case)
     return case
-
-
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m is not vmx_memory], ids=lambda m: m.__name__[9:])
@@ -159,7 +210,9 @@ def aim(case: Case, rng: random.Random) -> Case:
 def test_memory(little: bool) -> None:
     rng = random.Random(5)
     made = [
-        aim(vmx_case(found, rng, memory=256), rng) if "RB" in {f.name for f in found.fields} else vmx_case(found, rng)
+        aim(vmx_case(found, rng, memory=256), rng)
+        if "RB" in {f.name for f in found.fields}
+        else vmx_case(found, rng)
         for found in defined_in(vmx_memory)
         for _ in range(60)
     ]

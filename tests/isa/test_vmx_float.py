@@ -16,9 +16,10 @@ from lpar.isa.registry import INSTRUCTIONS, Instruction
 VSCR_NJ = 1 << 16
 ESTIMATES = ("vrefp", "vrsqrtefp", "vexptefp", "vlogefp")
 SPECIAL = (
-    0, 0x80000000, 0x3F800000, 0xBF800000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC12345, 0x7F812345, 0xFFA00001,
-    1, 0x80000001, 0x007FFFFF, 0x807FFFFF, 0x00800000, 0x80800000, 0x00800001, 0x7F7FFFFF, 0xFF7FFFFF, 0x3F000000,
-    0x4F000000, 0xCF000000, 0x4F800000, 0xCF800000, 0x4EFFFFFF, 0x3F7FFFFF, 0xBF000000, 0x40200000, 0x00FFFFFF,
+    0, 0x80000000, 0x3F800000, 0xBF800000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC12345,
+    0x7F812345, 0xFFA00001, 1, 0x80000001, 0x007FFFFF, 0x807FFFFF, 0x00800000, 0x80800000,
+    0x00800001, 0x7F7FFFFF, 0xFF7FFFFF, 0x3F000000, 0x4F000000, 0xCF000000, 0x4F800000, 0xCF800000,
+    0x4EFFFFFF, 0x3F7FFFFF, 0xBF000000, 0x40200000, 0x00FFFFFF,
 )  # fmt: skip
 
 
@@ -32,7 +33,9 @@ def number(rng: random.Random) -> int:
     if kind == 2:
         return rng.getrandbits(1) << 31 | rng.getrandbits(25)
     if kind == 3:
-        return rng.getrandbits(1) << 31 | (127 + rng.randrange(-2, 3)) << 23 | rng.choice((0, 1, (1 << 23) - 1))
+        return (
+            rng.getrandbits(1) << 31 | (127 + rng.randrange(-2, 3)) << 23 | rng.choice((0, 1, (1 << 23) - 1))
+        )
     return rng.getrandbits(32)
 
 
@@ -57,7 +60,9 @@ def case(found: Instruction, rng: random.Random) -> Case:
     pool = [number(rng) for _ in range(6)]
     state.vsr = [0] * 32
     for _ in range(32):
-        state.vsr.append(vector([rng.choice(pool) if rng.randrange(3) == 0 else number(rng) for _ in range(4)]))
+        state.vsr.append(
+            vector([rng.choice(pool) if rng.randrange(3) == 0 else number(rng) for _ in range(4)])
+        )
     state.vscr = rng.choice((0, VSCR_NJ))
     return Case((random_word(found, rng),), state, found.name)
 
@@ -126,14 +131,31 @@ def test_whole_powers_are_exact(n: int) -> None:
     assert estimate("vlogefp", power) == whole
 
 
+INF, MINUS_INF, MINUS_ZERO, NAN, SNAN, QUIETED = (
+    0x7F800000,
+    0xFF800000,
+    1 << 31,
+    0x7FC00000,
+    0x7F800001,
+    0x7FC00001,
+)
+ONE, MINUS_ONE = 0x3F800000, 0xBF800000
+BIG, MINUS_BIG = 0x43000000, 0xC3170000  # 128 and -151
 SPECIAL_ESTIMATES = {
-    "vrefp": {0: 0x7F800000, 1 << 31: 0xFF800000, 0x7F800000: 0, 0xFF800000: 1 << 31, 0x7F800001: 0x7FC00001},
-    "vrsqrtefp": {0: 0x7F800000, 1 << 31: 0xFF800000, 0x7F800000: 0, 0xBF800000: 0x7FC00000, 0x7F800001: 0x7FC00001},
-    "vexptefp": {0: 0x3F800000, 1 << 31: 0x3F800000, 0x7F800000: 0x7F800000, 0xFF800000: 0, 0x7F800001: 0x7FC00001,
-                 0x43000000: 0x7F800000, 0xC3170000: 0, 1: 0x3F800000},
-    "vlogefp": {0: 0xFF800000, 1 << 31: 0xFF800000, 0x7F800000: 0x7F800000, 0xBF800000: 0x7FC00000,
-                0xFF800000: 0x7FC00000, 0x7F800001: 0x7FC00001},
-}  # fmt: skip
+    "vrefp": {0: INF, MINUS_ZERO: MINUS_INF, INF: 0, MINUS_INF: MINUS_ZERO, SNAN: QUIETED},
+    "vrsqrtefp": {0: INF, MINUS_ZERO: MINUS_INF, INF: 0, MINUS_ONE: NAN, SNAN: QUIETED},
+    "vexptefp": {
+        0: ONE,
+        MINUS_ZERO: ONE,
+        INF: INF,
+        MINUS_INF: 0,
+        SNAN: QUIETED,
+        BIG: INF,
+        MINUS_BIG: 0,
+        1: ONE,
+    },
+    "vlogefp": {0: MINUS_INF, MINUS_ZERO: MINUS_INF, INF: INF, MINUS_ONE: NAN, MINUS_INF: NAN, SNAN: QUIETED},
+}
 
 
 @pytest.mark.parametrize("name", ESTIMATES)

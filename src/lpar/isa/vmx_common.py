@@ -21,7 +21,7 @@ Element = Callable[..., Any]
 
 
 def define_lanewise(name: str, xo: int, width: int, fn: Element, since: str) -> None:
-    """Register ``VRT = fn(VRA, VRB)``, or ``fn(VRB)`` if ``fn`` takes one operand, on lanes of ``width`` bits."""
+    """Register ``VRT = fn(VRA, VRB)`` on lanes of ``width`` bits; ``fn(VRB)`` if ``fn`` takes one."""
     if len(inspect.signature(fn).parameters) == 1:
 
         @instruction(name, 4, xo, form="VX", needs="VEC", since=since)

@@ -63,11 +63,11 @@ _compare("vcmpnezh", 327, 16, not_equal_or_zero, "3.0")
 _compare("vcmpnezw", 391, 32, not_equal_or_zero, "3.0")
 
 
-@instruction("vcmpuq", 4, 257, form="VX", needs="VEC", since="3.1", fixed={(9, 10): 0})
+@instruction("vcmpuq", 4, 257, form="VX", needs="VEC", since="3.1")
 def vcmpuq(cpu: Any, BF: Any, VRA: Any, VRB: Any) -> None:
     cpu.cr[BF] = compare_unsigned(cpu, cpu.vr[VRA], cpu.vr[VRB]) & 14
 
 
-@instruction("vcmpsq", 4, 321, form="VX", needs="VEC", since="3.1", fixed={(9, 10): 0})
+@instruction("vcmpsq", 4, 321, form="VX", needs="VEC", since="3.1")
 def vcmpsq(cpu: Any, BF: Any, VRA: Any, VRB: Any) -> None:
     cpu.cr[BF] = compare_signed(cpu, cpu.vr[VRA], cpu.vr[VRB]) & 14

@@ -262,7 +262,7 @@ def vctuxs(cpu: Any, VRT: Any, VRB: Any, UIM5: Any) -> None:
     convert_to_integer(cpu, VRT, cpu.vr[VRB], UIM5, to_unsigned, unsigned_saturates)
 
 
-# -- estimates: the ISA asks for 1/4096 (relative), 1/16 (exponent, relative), 1/32 (logarithm, absolute) -----
+# -- estimates: the ISA asks for 1/4096 (relative), 1/16 (exponent, relative), 1/32 (logarithm, absolute) ----
 
 
 @routine(args=(32, 32), returns=(32, 32))

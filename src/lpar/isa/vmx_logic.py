@@ -114,7 +114,7 @@ def vsrv(cpu: Any, VRT: Any, VRA: Any, VRB: Any) -> None:
     cpu.vr[VRT] = map_lanes(8, lambda x, y, n: x >> (n & 7) | y << 1 << (~n & 7), a, a >> 8, cpu.vr[VRB])
 
 
-@instruction("vsldoi", 4, 44, form="VA", needs="VEC", fixed={(21, 21): 0})
+@instruction("vsldoi", 4, 44, form="VA", needs="VEC")
 def vsldoi(cpu: Any, VRT: Any, VRA: Any, VRB: Any, SHB: Any) -> None:
     bits = SHB << 3
     cpu.vr[VRT] = cpu.vr[VRA] << bits | cpu.vr[VRB] >> 8 >> (120 - bits)

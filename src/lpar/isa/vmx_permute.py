@@ -120,7 +120,9 @@ def sign_extend_half(x: Any) -> Any:
     return x.sar(x.w // 2)
 
 
-def _unpack(name: str, xo: int, numbers: bytes, width: int, fn: Callable[..., Any] = sign_extend_half) -> None:
+def _unpack(
+    name: str, xo: int, numbers: bytes, width: int, fn: Callable[..., Any] = sign_extend_half
+) -> None:
     @instruction(name, 4, xo, form="VX", needs="VEC")
     def body(cpu: Any, VRT: Any, VRB: Any) -> None:
         cpu.vr[VRT] = map_lanes(width, fn, shuffle(cpu.vr[VRB], numbers))
@@ -139,17 +141,17 @@ _unpack("vupklpx", 974, LOW[32], 32, unpack_pixel)
 # -- splat -----------------------------------------------------------------------------------------------
 
 
-@instruction("vspltb", 4, 524, form="VX", needs="VEC", fixed={(11, 11): 0})
+@instruction("vspltb", 4, 524, form="VX", needs="VEC")
 def vspltb(cpu: Any, VRT: Any, VRB: Any, UIM4: Any) -> None:
     cpu.vr[VRT] = shuffle(cpu.vr[VRB], splat(UIM4, 1))
 
 
-@instruction("vsplth", 4, 588, form="VX", needs="VEC", fixed={(11, 12): 0})
+@instruction("vsplth", 4, 588, form="VX", needs="VEC")
 def vsplth(cpu: Any, VRT: Any, VRB: Any, UIM3: Any) -> None:
     cpu.vr[VRT] = shuffle(cpu.vr[VRB], splat((UIM3 * 0x0202) + 0x0001, 2))
 
 
-@instruction("vspltw", 4, 652, form="VX", needs="VEC", fixed={(11, 13): 0})
+@instruction("vspltw", 4, 652, form="VX", needs="VEC")
 def vspltw(cpu: Any, VRT: Any, VRB: Any, UIM2: Any) -> None:
     cpu.vr[VRT] = shuffle(cpu.vr[VRB], splat((UIM2 * 0x04040404) + 0x00010203, 4))
 
@@ -191,7 +193,7 @@ def vgbbd(cpu: Any, VRT: Any, VRB: Any) -> None:
 
 
 def picked_bits(table: Any, numbers: Any) -> Any:
-    """In each byte's least significant bit, the bit of ``table`` that byte of ``numbers`` names, modulo its size."""
+    """Per byte of ``numbers``, in bit 0, the bit of ``table`` that it names, modulo the table's size."""
     found = shuffle(table, map_lanes(8, lambda n: n >> 3, numbers))
     return map_lanes(8, lambda x, n: x >> (~n & 7) & 1, found, numbers)
 
