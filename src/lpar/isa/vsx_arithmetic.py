@@ -104,6 +104,10 @@ for _name, _dp, _sp in (("max", 224, 192), ("min", 232, 200)):
 
 unary("xvsqrtdp", 203, 64, rounded(softfloat.f64_sqrt))
 unary("xvsqrtsp", 139, 32, rounded(softfloat.f32_sqrt))
+unary("xvredp", 218, 64, rounded(softfloat.f64_re))
+unary("xvresp", 154, 32, rounded(softfloat.f32_re))
+unary("xvrsqrtedp", 202, 64, rounded(softfloat.f64_rsqrte))
+unary("xvrsqrtesp", 138, 32, rounded(softfloat.f32_rsqrte))
 
 
 # -- rounding to integral values -------------------------------------------------------------------
