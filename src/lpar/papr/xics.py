@@ -189,22 +189,32 @@ class Xics:
 
     # -- presentation, with the lock held ---------------------------------------------------
 
-    def offer(self, source: Source) -> None:
-        """Present ``source`` if it wants it and its server can take it; else let it wait."""
+    def offer(self, source: Source | None) -> None:
+        """Present ``source`` if it wants it and its server can take it; else let it wait.
+
+        What it replaces is offered in turn: its route may have changed since it was presented.
+        This ends, since each replacement makes what some server presents more favoured.
+        """
+        while source is not None:
+            source = self._place(source)
+
+    def _place(self, source: Source) -> Source | None:
+        """One step of ``offer``: the source that lost its place, if any."""
         icp = self.servers[source.server]
         if not source.wants():
             icp.waiting.pop(source.number, None)
-        elif source.priority < icp.cppr and (not icp.xisr or source.priority < icp.pending_priority):
-            icp.waiting.pop(source.number, None)
-            self._replace(icp, source.number, source.priority)
-            source.pending = False
-            source.sent = True
-        else:
+            return None
+        if source.priority >= icp.cppr or (icp.xisr and source.priority >= icp.pending_priority):
             icp.waiting[source.number] = source
+            return None
+        icp.waiting.pop(source.number, None)
+        source.pending = False
+        source.sent = True
+        return self._replace(icp, source.number, source.priority)
 
     def _check_ipi(self, icp: Server) -> None:
         if icp.mfrr < icp.cppr and (not icp.xisr or icp.mfrr < icp.pending_priority):
-            self._replace(icp, IRQ_IPI, icp.mfrr)
+            self.offer(self._replace(icp, IRQ_IPI, icp.mfrr))
 
     def _resend(self, icp: Server) -> None:
         """Offer again all that waits for ``icp``, the most favoured first."""
@@ -213,18 +223,15 @@ class Xics:
             for source in sorted(icp.waiting.values(), key=_by_priority):
                 self.offer(source)
 
-    def _replace(self, icp: Server, xisr: int, priority: int) -> None:
-        """Present ``xisr`` in place of whatever is presented now."""
+    def _replace(self, icp: Server, xisr: int, priority: int) -> Source | None:
+        """Present ``xisr``; the source presented until now (itself: two edges become one)."""
         old = icp.xisr
         self._present(icp, xisr, priority)
-        if old:
-            self._reject(old)
+        return self._taken_back(old) if old and old != xisr else None
 
     def _withdraw(self, icp: Server) -> None:
         """Give back what is presented: the CPPR no longer lets it through."""
-        old = icp.xisr
-        self._present(icp, 0, PRIORITY_MASKED)
-        self._reject(old)
+        self.offer(self._replace(icp, 0, PRIORITY_MASKED))
         self._resend(icp)
 
     def _present(self, icp: Server, xisr: int, priority: int) -> None:
@@ -233,15 +240,13 @@ class Xics:
         icp.xisr = xisr
         icp.pending_priority = priority
 
-    def _reject(self, number: int) -> None:
-        """An interrupt that was presented, but not accepted, goes back to its source."""
+    def _taken_back(self, number: int) -> Source | None:
+        """The source of an interrupt that was presented but not accepted; None for an IPI (MFRR)."""
         source = self.sources.get(number)
-        if source is None:  # an IPI stays in the MFRR
-            return
-        source.sent = False
-        source.pending = not source.level
-        if source.wants():
-            self.servers[source.server].waiting[number] = source
+        if source is not None:
+            source.sent = False
+            source.pending = not source.level
+        return source
 
     # -- state ------------------------------------------------------------------------------
 
