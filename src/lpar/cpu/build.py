@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From definitions to machine code: trace everything, compile in parallel, keep the objects.
+
+The compiled handlers are kept as object files in the cache directory, keyed by the engine's source text, llvmlite,
+LLVM and the host CPU; a damaged or stale file is built anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import pickle
+import pkgutil
+import platform
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lpar.cpu import handlers
+from lpar.cpu.ir import Module
+from lpar.cpu.native_code import ENTRY
+from lpar.cpu.trace import trace_routine
+from lpar.isa.routine import ROUTINES
+
+Progress = Callable[[str, int, int], None]
+MODULES = 8  #: compilation units: more than cores so that none waits long
+
+
+@dataclass
+class Bundle:
+    """What a build leaves behind: object code and the decode table with symbols by number."""
+
+    objects: list[bytes] = field(default_factory=list)
+    symbols: list[str] = field(default_factory=list)
+    #: decode entries (mask, value, fast, near, slow, kind, isa), handler fields as symbol numbers
+    entries: list[tuple[int, int, int, int, int, int, int]] = field(default_factory=list)
+    #: for each of 65536 buckets the index of its first entry
+    buckets: bytes = b""
+
+
+def cache_directory() -> Path:
+    """Where compiled code is kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base) / "lpar" / "engine"
+
+
+def source_key(host: str) -> str:
+    """A digest of everything that the compiled code depends on."""
+    digest = hashlib.sha256(host.encode())
+    root = Path(__file__).resolve().parent.parent
+    for room in ("isa", "cpu"):
+        for path in sorted((root / room).glob("*.py")):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def import_definitions() -> None:
+    """Import every module of the ISA and of the native parts, so that all registrations have happened."""
+    for package_name in ("lpar.isa", "lpar.cpu"):
+        package = importlib.import_module(package_name)
+        for info in pkgutil.iter_modules(package.__path__):
+            if package_name == "lpar.isa" or info.name.startswith("native_"):
+                importlib.import_module(f"{package_name}.{info.name}")
+
+
+def load_bundle(progress: Progress | None = None) -> Bundle:
+    """The bundle for this host, from the cache or built."""
+    from lpar.cpu import compiler
+
+    key = source_key(compiler.host_description())
+    path = cache_directory() / f"handlers-{key}.bin"
+    found = _read(path)
+    if found is not None:
+        return found
+    bundle = build(progress)
+    _write(path, bundle)
+    return bundle
+
+
+def _read(path: Path) -> Bundle | None:
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            return None
+        loaded = pickle.loads(data[32:])
+        return loaded if isinstance(loaded, Bundle) else None
+    except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ValueError):
+        return None
+
+
+def _write(path: Path, bundle: Bundle) -> None:
+    body = pickle.dumps(bundle)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as out:
+            out.write(hashlib.sha256(body).digest() + body)
+        os.replace(out.name, path)
+        _prune(path)
+    except OSError:
+        return  # a cache that cannot be written costs time only
+
+
+def _prune(newest: Path) -> None:
+    """Keep the few newest bundles."""
+    others = sorted(newest.parent.glob("handlers-*.bin"), key=lambda p: p.stat().st_mtime)
+    for stale in others[:-4]:
+        stale.unlink(missing_ok=True)
+
+
+def build(progress: Progress | None = None) -> Bundle:
+    """Trace and compile everything."""
+    from lpar.cpu import compiler, native_flow
+
+    report = progress or (lambda what, done, total: None)
+    import_definitions()
+    arch = platform.machine()
+    variants = handlers.all_variants()
+    modules = [Module(arch) for _ in range(MODULES)]
+    for i, routine in enumerate(ROUTINES.values()):
+        trace_routine(modules[i % MODULES], routine)
+    for name, body in native_flow.SPECIALS.items():
+        handlers.trace_special(modules[0], name, body)
+    bundle = Bundle()
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        share = -(-len(variants) // MODULES)
+        jobs = []
+        for n, module in enumerate(modules):
+            for variant in variants[n * share : (n + 1) * share]:
+                handlers.trace_variant(module, variant)
+            if n == 0:
+                compiler.define_run(module)
+            jobs.append(pool.submit(compiler.compile_module, module))
+            report("tracing", n + 1, MODULES)
+        for n, job in enumerate(jobs):
+            bundle.objects.append(job.result())
+            report("compiling", n + 1, MODULES)
+    _fill_table(bundle, variants, list(native_flow.SPECIALS))
+    return bundle
+
+
+def _fill_table(bundle: Bundle, variants: Sequence[handlers.Variant], specials: list[str]) -> None:
+    numbers: dict[str, int] = {}
+
+    def number(symbol: str) -> int:
+        return numbers.setdefault(symbol, len(numbers))
+
+    for name in ("lp_decode", *specials):
+        number(name)
+    rows = [
+        (v.mask, v.value, number(v.fast), number(v.near), number(v.slow), v.kind, v.isa) for v in variants
+    ]
+    rows.sort(key=lambda r: -r[0].bit_count())
+    illegal = number("lp_undefined")
+    _bucketize(bundle, rows, (0, 0, illegal, illegal, illegal, 0, 0))
+    bundle.symbols = list(numbers)
+
+
+def _bucketize(bundle: Bundle, rows: list[Any], last: tuple[int, ...]) -> None:
+    """Lists of candidate entries by primary opcode and bits 21:30, each ending in the illegal entry."""
+    by_opcode: dict[int, list[Any]] = {}
+    for row in rows:
+        by_opcode.setdefault(row[1] >> 26, []).append(row)
+    starts: dict[tuple[Any, ...], int] = {}
+    buckets = [0] * 65536
+
+    def start_of(candidates: tuple[Any, ...]) -> int:
+        if candidates not in starts:
+            starts[candidates] = len(bundle.entries)
+            bundle.entries.extend((*candidates, last))  # type: ignore[arg-type]
+        return starts[candidates]
+
+    for opcode in range(64):
+        candidates = by_opcode.get(opcode, [])
+        lists: dict[int, list[Any]] = {}
+        for row in candidates:
+            care, want = row[0] >> 1 & 0x3FF, row[1] >> 1 & 0x3FF
+            for xo in _matching(care, want):
+                lists.setdefault(xo, []).append(row)
+        for xo in range(1024):
+            buckets[opcode << 10 | xo] = start_of(tuple(lists.get(xo, ())))
+    bundle.buckets = struct.pack("<65536I", *buckets)
+
+
+def _matching(care: int, want: int) -> list[int]:
+    free = ~care & 0x3FF
+    out, sub = [], free
+    while True:
+        out.append(want & care | sub)
+        if not sub:
+            return out
+        sub = (sub - 1) & free
+
+
+def decode_image(bundle: Bundle, offsets: Sequence[int]) -> bytes:
+    """The native decode table: bucket offsets in bytes, then entries with handler offsets."""
+    head = len(bundle.buckets)
+    starts = struct.unpack("<65536I", bundle.buckets)
+    table = struct.pack("<65536I", *(head + s * ENTRY for s in starts))
+    body = bytearray()
+    for mask, value, fast, near, slow, kind, isa in bundle.entries:
+        body += struct.pack("<IIiiiIIi", mask, value, offsets[fast], offsets[near], offsets[slow], kind, isa, 0)
+    return table + bytes(body)
+
+
+def timed(label: str, start: float) -> float:
+    """Seconds since ``start`` (diagnostics)."""
+    return time.perf_counter() - start

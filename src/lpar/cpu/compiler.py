@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The only importer of llvmlite: IR text to object code, object code to addresses."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from lpar.cpu.ir import Module
+from lpar.cpu.layout import SLOTS
+from lpar.cpu.trace import HANDLER_TYPES
+
+_ready = threading.Lock()
+_initialized = False
+
+
+def _initialize() -> None:
+    global _initialized
+    with _ready:
+        if not _initialized:
+            llvm.initialize_native_target()
+            llvm.initialize_native_asmprinter()
+            _initialized = True
+
+
+def host_description() -> str:
+    """What compiled code depends on besides our sources."""
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{llvmlite.__version__} {llvm.llvm_version_info} {llvm.get_host_cpu_name()} {features} {platform.python_version()}"
+
+
+def target_machine(opt: int = 2) -> Any:
+    """A code generator for this host."""
+    _initialize()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=opt,
+        reloc="static",
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def module_text(module: Module) -> str:
+    """The module's IR for this host."""
+    machine = target_machine()
+    return module.text(machine.triple, str(machine.target_data))
+
+
+def compile_module(module: Module, level: int = 2) -> bytes:
+    """Optimise and compile; gives an object file."""
+    machine = target_machine()
+    parsed = llvm.parse_assembly(module.text(machine.triple, str(machine.target_data)))
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    passes = builder.getModulePassManager()
+    passes.run(parsed, builder)
+    return bytes(machine.emit_object(parsed))
+
+
+def define_run(module: Module) -> None:
+    """``lp_run(state, base)``: the C entry that starts handlers; comes back when one returns."""
+    module.declare("@lp_enter", f"declare ghccc void @lp_enter({HANDLER_TYPES})")
+    flag = SLOTS["in_guest"].offset
+    module.define(
+        "@lp_run",
+        f"""define void @lp_run(ptr %s, i64 %base) nounwind {{
+entry:
+  %flag = getelementptr i8, ptr %s, i64 {flag}
+  %old = atomicrmw xchg ptr %flag, i64 1 seq_cst
+  call ghccc void @lp_enter(ptr %s, i64 0, i64 0, i64 0, i64 %base)
+  %new = atomicrmw xchg ptr %flag, i64 0 seq_cst
+  ret void
+}}""",
+    )
+
+
+class Linker:
+    """Loaded object code and its symbols."""
+
+    def __init__(self, objects: Iterable[bytes]) -> None:
+        machine = target_machine()
+        backing = llvm.parse_assembly("")
+        self._engine = llvm.create_mcjit_compiler(backing, machine)
+        self._objects = [llvm.ObjectFileRef.from_data(data) for data in objects]
+        for loaded in self._objects:
+            self._engine.add_object_file(loaded)
+        self._engine.finalize_object()
+
+    def address(self, symbol: str) -> int:
+        """The address of a symbol.  Raises KeyError if there is none."""
+        found = int(self._engine.get_function_address(symbol))
+        if not found:
+            raise KeyError(symbol)
+        return found

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The engine: native code, the machine-wide tables, and one ``Thread`` of state per vCPU.
+
+Memory that only exists as it is touched: record regions, page flags and state blocks are anonymous mappings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import select as poll
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lpar.cpu import build, layout
+from lpar.cpu.layout import STATE_SIZE, State
+from lpar.cpu.native_code import STRIDE
+from lpar.cpu.native_shared import SHARED, SHARED_SIZE
+from lpar.errors import HostError, InternalError
+
+TICKS_PER_SECOND = 512_000_000
+MAP_NORESERVE = 0x4000
+LPCR_LD = 1 << 17
+
+
+class Region:
+    """An anonymous private mapping, zero until touched."""
+
+    def __init__(self, size: int) -> None:
+        self.size = (size + 4095) // 4096 * 4096
+        try:
+            self.map = mmap.mmap(-1, self.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
+        except (OSError, ValueError) as error:
+            raise HostError(f"cannot map {self.size} bytes for the engine: {error}") from error
+        self._pin = (ctypes.c_ubyte * 1).from_buffer(self.map)
+        self.address = ctypes.addressof(self._pin)
+
+    def close(self) -> None:
+        """Give it back."""
+        del self._pin
+        self.map.close()
+
+
+class Code:
+    """Native code of this process: loaded once, used by every machine."""
+
+    _instance: Code | None = None
+    _lock = threading.Lock()
+
+    def __init__(self, progress: build.Progress | None) -> None:
+        from lpar.cpu import compiler
+
+        bundle = build.load_bundle(progress)
+        self._linker = compiler.Linker(bundle.objects)
+        self.base = self._linker.address("lp_decode")
+        offsets = [self._offset(self._linker.address(s)) for s in bundle.symbols]
+        image = build.decode_image(bundle, offsets)
+        self.table = Region(len(image))
+        self.table.map[: len(image)] = image
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
+        self.run = prototype(self._linker.address("lp_run"))
+
+    def _offset(self, address: int) -> int:
+        offset = address - self.base
+        if not -(1 << 31) <= offset < 1 << 31:
+            raise InternalError("compiled handlers lie too far apart")
+        return offset
+
+    def routine(self, name: str, *arguments: Any, result: Any = None) -> Any:
+        """A callable for a routine: ``f(state_address, ...)``."""
+        prototype = ctypes.CFUNCTYPE(result, ctypes.c_void_p, *arguments)
+        return prototype(self._linker.address("rt_" + name))
+
+    @classmethod
+    def get(cls, progress: build.Progress | None = None) -> Code:
+        """The process's one instance."""
+        with cls._lock:
+            if cls._instance is None:
+                cls._instance = Code(progress)
+            return cls._instance
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the engine must know of a CPU model: PVR, ISA level (207, 300, 310), decrementer width."""
+
+    pvr: int
+    isa: int
+    dec_bits: int
+
+
+class Engine:
+    """The tables that a machine's vCPUs share."""
+
+    def __init__(self, ram_address: int, ram_size: int, model: Model, progress: build.Progress | None = None) -> None:
+        self.code = Code.get(progress)
+        self.ram_address, self.ram_size, self.model = ram_address, ram_size, model
+        pages = ram_size // 4096
+        self.regions = [Region(pages * STRIDE) for _ in range(3)]
+        self.page_flags = Region(pages)
+        self.shared = Region(SHARED_SIZE)
+        self._shared = (ctypes.c_uint64 * (SHARED_SIZE // 8)).from_address(self.shared.address)
+        self.threads: list[Thread] = []
+        self.hpt: Region | None = None
+        self.timer = Timer(self)
+        self._shared[SHARED["timer_fd"] // 8] = self.timer.fd
+
+    def share(self, name: str, value: int, index: int = 0) -> None:
+        """Write a shared field."""
+        self._shared[SHARED[name] // 8 + index] = value & ((1 << 64) - 1)
+
+    def add_thread(self, index: int, tir: int) -> Thread:
+        """A new vCPU."""
+        thread = Thread(self, index, tir)
+        self.threads.append(thread)
+        self.share("states", thread.state.address, index)
+        self.share("vcpus", len(self.threads))
+        if len(self.threads) > 1:
+            for each in self.threads:
+                each.state.set("smp", 1)
+        return thread
+
+    def set_hpt(self, order: int) -> memoryview:
+        """Allocate the hashed page table: 2**order bytes."""
+        self.hpt = Region(1 << order)
+        for thread in self.threads:
+            thread.state.set("hpt_base", self.hpt.address)
+            thread.state.set("hpt_mask", (1 << (order - 7)) - 1)
+        return memoryview(self.hpt.map)
+
+    def close(self) -> None:
+        """Stop the timer thread and give the tables back.  No vCPU may be running."""
+        self.timer.close()
+        for thread in self.threads:
+            os.close(thread.wake_fd)
+
+
+class Thread:
+    """One hardware thread's state."""
+
+    def __init__(self, engine: Engine, index: int, tir: int) -> None:
+        self.engine = engine
+        self._block = Region(STATE_SIZE)
+        self.state = State(self._block.address)
+        self.index = index
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._flush = engine.code.routine("flush_state", ctypes.c_uint64)
+        self._request = engine.code.routine("set_request", ctypes.c_uint64)
+        self._change = engine.code.routine("change_pending", ctypes.c_uint64, ctypes.c_uint64)
+        self._timebase = engine.code.routine("timebase", result=ctypes.c_uint64)
+        self._random = engine.code.routine("random64", result=ctypes.c_uint64)
+        self._set_up(tir)
+
+    def _set_up(self, tir: int) -> None:
+        engine, state = self.engine, self.state
+        for name, value in {
+            "ram_base": engine.ram_address,
+            "ram_size": engine.ram_size,
+            "page_flags": engine.page_flags.address,
+            "shared": engine.shared.address,
+            "handler_base": engine.code.base,
+            "decode_table": engine.code.table.address,
+            "index": self.index,
+            "isa": engine.model.isa,
+            "pvr": engine.model.pvr,
+            "pir": self.index,
+            "tir": tir,
+            "dec_bits": engine.model.dec_bits,
+            "dec_deadline": (1 << 63) - 1,
+            "resv_addr": (1 << 64) - 1,
+            "ctrl": 1,
+            "wake_fd": self.wake_fd,
+        }.items():
+            state.set(name, value)
+        for i, region in enumerate(engine.regions):
+            state.set("code_base", region.address, i)
+        if engine.model.dec_bits > 32:
+            state.set("lpcr", LPCR_LD)
+        self.flush_tlb()
+
+    def run(self) -> int:
+        """Run until an exit; gives the exit reason of ``layout``."""
+        state = self.state
+        state.set("exit_reason", 0)
+        self.engine.timer.enter()
+        try:
+            self.engine.code.run(state.address, self.engine.code.base)
+        finally:
+            self.engine.timer.leave()
+        return state.get("exit_reason")
+
+    def request(self, bits: int) -> None:
+        """Set bits of ``exit_request`` from any thread."""
+        self._request(self.state.address, bits)
+
+    def set_pending(self, bit: int, level: bool) -> None:
+        """Raise or lower a pending interrupt from any thread."""
+        self._change(self.state.address, 0 if level else bit, bit if level else 0)
+        if level:
+            self.request(layout.REQ_INTERRUPT)
+
+    def flush_tlb(self) -> None:
+        """Forget translations, from any thread: a fill under way is dropped."""
+        self._flush(self.state.address, self.state.address)
+
+    def timebase(self) -> int:
+        """The timebase now."""
+        return int(self._timebase(self.state.address))
+
+
+class Timer:
+    """The thread that notices decrementer deadlines while vCPUs run.
+
+    It sleeps until the earliest deadline of a running vCPU; native code wakes it through the eventfd
+    when a nearer deadline is written.
+    """
+
+    MAX_SLEEP = 0.25  #: seconds; a safety net only
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._running = 0
+        self._lock = threading.Lock()
+        self._stop = False
+        self._thread: threading.Thread | None = None
+
+    def enter(self) -> None:
+        """A vCPU starts to run."""
+        with self._lock:
+            self._running += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="lpar-timer", daemon=True)
+                self._thread.start()
+        os.eventfd_write(self.fd, 1)
+
+    def leave(self) -> None:
+        """A vCPU stopped running."""
+        with self._lock:
+            self._running -= 1
+
+    def _loop(self) -> None:
+        while not self._stop:
+            timeout = self._scan()
+            if poll.select([self.fd], [], [], timeout)[0]:
+                try:
+                    os.eventfd_read(self.fd)
+                except BlockingIOError:
+                    pass
+
+    def _scan(self) -> float | None:
+        """Request a poll of every vCPU whose deadline has passed; seconds until the next, or None."""
+        if not self._running:
+            self.engine.share("next_wake", 0)
+            return None
+        now = time.monotonic_ns() * 64 // 125
+        nearest = now + int(self.MAX_SLEEP * TICKS_PER_SECOND)
+        for thread in self.engine.threads:
+            state = thread.state
+            if state.get("dec_level") or not state.get("in_guest"):
+                continue
+            deadline = state.get("dec_deadline") - state.get("tb_offset")
+            if deadline <= now:
+                thread.request(layout.REQ_INTERRUPT)
+            else:
+                nearest = min(nearest, deadline)
+        self.engine.share("next_wake", nearest)
+        return max(0.0, (nearest - now) / TICKS_PER_SECOND)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop = True
+        if self._thread is not None:
+            os.eventfd_write(self.fd, 1)
+            self._thread.join()
+        os.close(self.fd)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Handlers from instruction definitions: variants, tracing, and the decode table.
+
+A definition becomes one handler for each combination of its static fields' values (and of ``RA0`` zero or
+not), each in up to three flavours: ``f`` fast, ``n`` fast with a branch inside the page, ``s`` slow (any mode).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lpar.cpu.ir import Function, IrBits, Module, constant
+from lpar.cpu.staging import Done
+from lpar.cpu.trace import HANDLER_ARGS, HandlerCpu
+from lpar.isa.fields import Field, Kind
+from lpar.isa.registry import INSTRUCTIONS, Instruction
+
+RELATIVE = {18: 1, 16: 2}  #: primary opcodes of I-form and B-form branches -> decode kind
+ISA_LEVEL = {"2.07": 207, "3.0": 300, "3.1": 310}
+
+
+@dataclass(slots=True)
+class Variant:
+    """One (definition, static values) pair: what it matches and its handlers' symbols."""
+
+    instruction: Instruction
+    statics: dict[str, int]
+    mask: int
+    value: int
+    name: str
+    kind: int
+    isa: int
+    fast: str = ""
+    near: str = ""
+    slow: str = ""
+
+
+def _choices(f: Field, definition: Instruction) -> list[int | None]:
+    if f.name == "RA0":
+        return [0, None]
+    if f.name in definition.static_values:
+        return list(definition.static_values[f.name])
+    return list(range(1 << f.width))
+
+
+def variants(index: int, definition: Instruction) -> Iterator[Variant]:
+    """All variants of the definition numbered ``index``."""
+    fields = [f for f in definition.fields if f.kind is Kind.STATIC or f.name == "RA0"]
+    for combo in itertools.product(*(_choices(f, definition) for f in fields)):
+        mask, value = definition.mask, definition.value
+        statics = {}
+        for f, choice in zip(fields, combo, strict=True):
+            if choice is None:
+                continue
+            statics[f.name] = choice
+            mask |= f.mask
+            value |= f.insert(choice)
+        if value & definition.mask != definition.value:
+            continue
+        tail = "_".join(f"{n}{v}" for n, v in statics.items())
+        name = f"h{index}_{tail}" if tail else f"h{index}"
+        kind = RELATIVE.get(definition.value >> 26, 0) if not statics.get("AA") else 0
+        yield Variant(definition, statics, mask, value, name, kind, ISA_LEVEL[definition.since])
+
+
+def all_variants() -> list[Variant]:
+    """The variants of every registered instruction."""
+    return [v for i, d in enumerate(INSTRUCTIONS) for v in variants(i, d) if d.prefix is None]
+
+
+def _dynamic(f: Function, field: Field) -> IrBits:
+    """A field's value from the record word at run time, 64 bits."""
+    word = IrBits(f, "%word", 64)
+    if len(field.ranges) == 1:
+        first, last = field.ranges[0]
+        width = last - first + 1
+        if field.signed:
+            value = (word << (32 + first)).sar(64 - width)
+            return value << field.scale
+        value = (word >> (31 - last)) & ((1 << width) - 1)
+        return value << field.scale
+    result = constant(f, 0, 64)
+    for first, last in field.ranges:
+        width = last - first + 1
+        part = (word >> (31 - last)) & ((1 << width) - 1)
+        result = (result << width) | part
+    if field.signed:
+        result = (result << (64 - field.width)).sar(64 - field.width)
+    return result << field.scale
+
+
+def _arguments(f: Function, variant: Variant) -> list[Any]:
+    out: list[Any] = []
+    for field in variant.instruction.fields:
+        if field.name in variant.statics:
+            out.append(variant.statics[field.name])
+        else:
+            out.append(_dynamic(f, field))
+    return out
+
+
+def trace(module: Module, variant: Variant, flavour: str) -> bool:
+    """Define one handler; gives whether its code depends on the mode."""
+    name = f"{variant.name}{flavour}"
+    f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
+    cpu = HandlerCpu(f, fast=flavour != "s", near=flavour == "n", slow_symbol=variant.name + "s")
+    try:
+        cpu.require(variant.instruction.needs)
+        cpu.rt.call(variant.instruction.body, cpu, *_arguments(f, variant))
+        cpu.next()
+    except Done:
+        pass
+    except Exception as error:
+        raise type(error)(f"{variant.instruction.name} {variant.statics}: {error}") from error
+    module.define("@" + name, f.text())
+    return bool(cpu.mode_used)
+
+
+def trace_variant(module: Module, variant: Variant) -> None:
+    """Define all handlers of a variant and note their symbols."""
+    uses_mode = trace(module, variant, "f")
+    variant.fast = variant.near = variant.slow = variant.name + "f"
+    if variant.kind:
+        trace(module, variant, "n")
+        variant.near = variant.name + "n"
+    if uses_mode:
+        trace(module, variant, "s")
+        variant.slow = variant.name + "s"
+
+
+def trace_special(module: Module, name: str, body: Any) -> None:
+    """Define a handler that belongs to no instruction."""
+    f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
+    cpu = HandlerCpu(f, fast=False, near=False, slow_symbol=name)
+    try:
+        cpu.rt.call(body, cpu)
+        raise AssertionError(f"{name} does not end")
+    except Done:
+        pass
+    module.define("@" + name, f.text())

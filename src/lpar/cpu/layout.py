@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where each part of a vCPU's state lives in memory.
+
+One block of memory per vCPU, addressed by compiled code through one pointer and by Python through
+``State``.  Architected registers come from ``lpar.isa.state``; the rest is the engine's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+from lpar.isa.state import FIELDS
+
+TLB_ENTRIES = 1024  #: data TLB entries for each of the modes below
+TLB_ENTRY = 32  #: bytes: read tag, write tag, addend (host - ea), real address | flags
+TLB_MODES = 6  #: real; supervisor for each AMR[0:1] 0 to 3; problem state
+CTLB_ENTRIES = 512  #: code TLB: tag, records, real page
+CTLB_ENTRY = 32
+NO_TAG = (1 << 64) - 1  #: never equal to a page's tag
+
+#: engine state, 64 bits each: name -> count (0: scalar)
+ENGINE: dict[str, int] = {
+    # hot
+    "exit_request": 0,  # non-zero: leave the fast path at the next poll (bits: see requests below)
+    "pc_adj": 0,  # cia = pc_adj + record address / 2
+    "pc": 0,  # valid outside handlers and where a slow path stored it
+    "tlb": 0,  # address of the current mode's data TLB
+    "mode_key": 0,  # what the code TLB's tag carries besides the page
+    "fault": 0,  # a slow path's outcome: 0 fine, else see native_mmu
+    "code_base": 3,  # record regions: LE 64-bit, other LE, BE
+    "code_region": 0,  # the current one
+    "current_region": 0,
+    "handler_base": 0,
+    # interrupts
+    "exc_vector": 0,
+    "exc_srr1": 0,
+    "exc_ea": 0,
+    "pending": 0,  # bits: external, decrementer, system reset, doorbell...
+    # reservation
+    "resv_addr": 0,
+    "resv_size": 0,
+    "resv_lo": 0,
+    "resv_hi": 0,
+    # exits
+    "exit_reason": 0,
+    "exit_addr": 0,
+    "exit_size": 0,
+    "exit_value": 0,
+    "mmio_ready": 0,
+    "mmio_value": 0,
+    # time: timebase ticks (512 MHz)
+    "tb_offset": 0,
+    "dec_deadline": 0,  # absolute timebase of DEC's passing zero
+    "dec_level": 0,  # the decrementer's exception exists
+    "dec_bits": 0,
+    # memory
+    "ram_base": 0,
+    "ram_size": 0,
+    "page_flags": 0,  # host address of a byte for each 4 KiB page of RAM
+    "shared": 0,  # host address of the state that all vCPUs share
+    "hpt_base": 0,
+    "hpt_mask": 0,
+    "prtb_base": 0,  # process table, guest real
+    "prtb_size": 0,
+    "slb_esid": 64,
+    "slb_vsid": 64,
+    "tlb_gen": 0,
+    "polls": 0,
+    "in_guest": 0,
+    "index": 0,
+    "isa": 0,  # 207, 300, 310
+    "smp": 0,
+    "wake_fd": 0,  # eventfd that ends the vCPU's wait in Python
+    "decode_table": 0,
+    # counters
+    "n_decoded": 0,
+    "n_tlb_fill": 0,
+    "n_code_fill": 0,
+    "n_illegal": 0,
+    "n_interrupts": 0,
+    "n_smc": 0,
+    "n_flush": 0,
+    "n_goto": 0,
+    "last_illegal": 0,
+    "scratch": 8,
+}
+
+#: bits of ``pending``
+PEND_EXTERNAL = 1
+PEND_RESET = 2
+PEND_DOORBELL = 4
+#: bits of ``exit_request``
+REQ_INTERRUPT = 1  #: look at pending interrupts and the decrementer
+REQ_KICK = 2  #: go back to Python
+REQ_FLUSH = 4  #: flush the TLBs
+REQ_QUIESCE = 8  #: somebody waits for us to pass a poll
+#: exit reasons
+EXIT_HCALL, EXIT_MMIO_READ, EXIT_MMIO_WRITE, EXIT_KICKED, EXIT_HALTED, EXIT_INTERNAL = range(1, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One register or array: byte offset, value width in bits, element stride in bytes, count."""
+
+    offset: int
+    width: int
+    stride: int
+    count: int
+
+
+def _build() -> tuple[dict[str, Slot], int]:
+    slots: dict[str, Slot] = {}
+    at = 0
+    hot = ["gpr", "cr", "so", "ov", "ca", "ov32", "ca32", "lr", "ctr", "msr", "fpscr", "vscr"]
+    order = [(n, *FIELDS[n]) for n in hot]
+    order += [(n, 64, c) for n, c in ENGINE.items()]
+    order += [(n, *v) for n, v in FIELDS.items() if n not in hot]
+    for name, width, count in order:
+        stride = max(1, width // 8)
+        at = (at + stride - 1) // stride * stride
+        slots[name] = Slot(at, width, stride, count)
+        at += stride * max(1, count)
+    at = (at + 63) // 64 * 64
+    slots["ctlb"] = Slot(at, 8, CTLB_ENTRY, CTLB_ENTRIES)
+    at += CTLB_ENTRY * CTLB_ENTRIES
+    slots["dtlb"] = Slot(at, 8, TLB_ENTRY * TLB_ENTRIES, TLB_MODES)
+    at += TLB_ENTRY * TLB_ENTRIES * TLB_MODES
+    return slots, (at + 4095) // 4096 * 4096
+
+
+SLOTS, STATE_SIZE = _build()
+
+
+class State:
+    """Python's view of one vCPU's state block at host address ``address``."""
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+        self._raw = (ctypes.c_ubyte * STATE_SIZE).from_address(address)
+        self.bytes = memoryview(self._raw).cast("B")
+
+    def get(self, name: str, index: int = 0) -> int:
+        """Read a field as an unsigned integer."""
+        slot = SLOTS[name]
+        at = slot.offset + slot.stride * index
+        return int.from_bytes(self.bytes[at : at + slot.stride], "little")
+
+    def set(self, name: str, value: int, index: int = 0) -> None:
+        """Write a field, truncated to its width."""
+        slot = SLOTS[name]
+        at = slot.offset + slot.stride * index
+        value &= (1 << slot.width) - 1
+        self.bytes[at : at + slot.stride] = value.to_bytes(slot.stride, "little")
+
+    def save(self) -> dict[str, Any]:
+        """All architected state as plain data."""
+        return {n: [self.get(n, i) for i in range(c)] if c else self.get(n) for n, (_, c) in FIELDS.items()}

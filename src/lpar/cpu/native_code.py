@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Decoded instructions: records, their pages, and what writes to code do to them.
+
+Each 4 KiB page of guest RAM has, in each of three mode regions, a fixed place for 1024 records of 8 bytes:
+the instruction word (low half) and its handler's offset from the handler base (high half).  A zero record is
+undecoded: offset 0 is the decoding handler.  The record behind the last one stays zero and leads to the next page.
+
+Rules of this file (why no locks):
+* A record is one aligned doubleword: readers see it whole.
+* A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it reads
+  the word again after it stored the record.  A store to a marked page writes the word first and wipes the
+  record after.  So a stale record cannot survive.
+* Page flags: 0 plain, else 1 + the number of stores seen since the page was marked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lpar.cpu.layout import CTLB_ENTRIES, CTLB_ENTRY, SLOTS, TLB_ENTRIES, TLB_ENTRY, TLB_MODES
+from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
+from lpar.cpu.native_shared import shared_field
+from lpar.isa.routine import routine
+from lpar.isa.values import select
+
+RECORDS = 8192  #: bytes of records for a page
+STRIDE = RECORDS + 64  #: bytes between two pages' records
+FORGIVE = 32  #: stores to a code page before it is taken for data
+NO_TAG = -1
+ENTRY = 32  #: bytes of a decode entry: mask, value, fast, near, slow, kind, isa
+
+
+@routine(args=(64, 64), returns=None)
+def wipe_page(cpu: Any, page: Any, unmark: Any) -> None:
+    """Forget all decoded instructions of RAM page number ``page``."""
+    cpu.n_smc = cpu.n_smc + 1
+    for region in range(3):
+        cpu.clear(cpu.code_base[region] + page * STRIDE, RECORDS)
+    if unmark != 0:
+        cpu.raw_store(cpu.page_flags + page, cpu.const(0, 8))
+
+
+@routine(args=(64, 64), returns=None)
+def stored_code(cpu: Any, real: Any, size: Any) -> None:
+    """After a store of ``size`` bytes (within a page) to a marked page: wipe what it overwrote."""
+    page = real >> 12
+    cpu.memory_fence()
+    flag_at = cpu.page_flags + page
+    stores = cpu.raw_load(flag_at, 8)
+    if stores >= FORGIVE:
+        cpu.raw_store(flag_at, cpu.const(0, 8))
+        cpu.memory_fence()
+        wipe_page(cpu, page, cpu.const(1))
+    else:
+        cpu.raw_store(flag_at, stores + 1)
+        at = (real & 0xFFC) << 1
+        end = ((real & 0xFFF) + size + 3 & ~3) << 1
+        while at < end:
+            for region in range(3):
+                cpu.raw_store(cpu.code_base[region] + page * STRIDE + at, cpu.const(0), 8)
+            at = at + 8
+
+
+@routine(args=(64,), returns=None)
+def mark_code(cpu: Any, page: Any) -> None:
+    """Mark RAM page number ``page`` as holding decoded code and take away all write tags to it."""
+    cpu.raw_store(cpu.page_flags + page, cpu.const(1, 8))
+    cpu.memory_fence()
+    count = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
+    states = shared_field(cpu, "states")
+    n = cpu.const(0)
+    while n < count:
+        other = cpu.raw_load(states + n * 8, 64, 8)
+        entry = other + SLOTS["dtlb"].offset
+        end = entry + TLB_MODES * TLB_ENTRIES * TLB_ENTRY
+        while entry < end:
+            if cpu.raw_load(entry + 24, 64, 8) == (page << 12):
+                cpu.raw_store(entry + 8, cpu.const(NO_TAG), 8)
+            entry = entry + TLB_ENTRY
+        n = n + 1
+
+
+def ctlb_entry(cpu: Any, pc: Any) -> Any:
+    """The code TLB entry for ``pc``."""
+    return cpu.state_address("ctlb") + ((pc >> 12) & (CTLB_ENTRIES - 1)) * CTLB_ENTRY
+
+
+@routine(args=(64,), returns=64)
+def code_fill(cpu: Any, pc: Any) -> Any:
+    """Fill the code TLB for ``pc``; gives the page's records or 0 if the fetch faulted."""
+    cpu.fault = 0
+    generation = cpu.tlb_gen
+    real, prot = translate(cpu, pc, FETCH)
+    if prot == 0:
+        return cpu.const(0)
+    if (prot & X) == 0:
+        storage_fault(cpu, FETCH, pc, cpu.const(0x10000000))
+        return cpu.const(0)
+    if real >= cpu.ram_size:
+        cpu.fault = FAULT_INTERRUPT
+        cpu.exc_vector = 0x400
+        cpu.exc_srr1 = 0x08000000
+        return cpu.const(0)
+    cpu.n_code_fill = cpu.n_code_fill + 1
+    records = cpu.code_region + (real >> 12) * STRIDE
+    entry = ctlb_entry(cpu, pc)
+    cpu.raw_store(entry, cpu.const(NO_TAG), 8)
+    cpu.raw_store(entry + 8, records, 8)
+    cpu.raw_store(entry + 16, real & ~0xFFF, 8)
+    cpu.raw_store(entry, (pc & ~0xFFF) | cpu.mode_key, 8)
+    if cpu.smp != 0:
+        cpu.memory_fence()
+        if cpu.tlb_gen != generation:
+            cpu.raw_store(entry, cpu.const(NO_TAG), 8)
+    return records
+
+
+@routine(args=(64, 64), returns=64)
+def find_handler(cpu: Any, word: Any, offset: Any) -> Any:
+    """The handler offset (signed) for an instruction word at ``offset`` in its page."""
+    bucket = ((word >> 26) << 10) | ((word >> 1) & 0x3FF)
+    table = cpu.decode_table
+    entry = table + cpu.raw_load(table + bucket * 4, 32, 4).zext(64)
+    low = word.trunc(32)
+    while ((low & cpu.raw_load(entry, 32, 4)) != cpu.raw_load(entry + 4, 32, 4)) | (
+        cpu.raw_load(entry + 24, 32, 4).zext(64) > cpu.isa
+    ):
+        entry = entry + ENTRY
+    kind = cpu.raw_load(entry + 20, 32, 4)
+    if cpu.current_region != 0:
+        return cpu.raw_load(entry + 16, 32, 4).sext(64)
+    i_form = select((word & 0x02000000) != 0, (word & 0x03FFFFFC) - 0x04000000, word & 0x03FFFFFC)
+    b_form = select((word & 0x8000) != 0, (word & 0xFFFC) - 0x10000, word & 0xFFFC)
+    target = offset + select(kind == 1, i_form, b_form)
+    near = (kind != 0) & (target < 0x1000)
+    return select(near, cpu.raw_load(entry + 12, 32, 4), cpu.raw_load(entry + 8, 32, 4)).sext(64)
+
+
+@routine(args=(64,), returns=None)
+def decode_record(cpu: Any, record: Any) -> None:
+    """Decode the instruction of a record that is not its page's last."""
+    at = record - cpu.code_region
+    page = at.udiv(STRIDE)
+    offset = (at - page * STRIDE) >> 1
+    if cpu.raw_load(cpu.page_flags + page, 8) == 0:
+        mark_code(cpu, page)
+    address = cpu.ram_base + (page << 12) + offset
+    again = cpu.const(1, 1)
+    while again:
+        raw = cpu.raw_load(address, 32, 4)
+        word = select(cpu.le, raw, raw.bswap()).zext(64)
+        handler = find_handler(cpu, word, offset)
+        cpu.raw_store(record, (handler << 32) | word, 8)
+        cpu.memory_fence()
+        again = cpu.raw_load(address, 32, 4) != raw
+    cpu.n_decoded = cpu.n_decoded + 1
+
+
+def is_last(cpu: Any, record: Any) -> Any:
+    """Whether a record is the one behind its page's last instruction."""
+    return (record - cpu.code_region).urem(STRIDE) == RECORDS

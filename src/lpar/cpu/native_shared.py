@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The block of state that all vCPUs of a machine share, and how native code finds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_VCPUS = 2048
+#: name -> byte offset
+SHARED: dict[str, int] = {
+    "vcpus": 0,  # how many
+    "next_wake": 8,  # timer thread: host ticks of its next wake-up
+    "timer_fd": 16,  # eventfd
+    "stop": 24,  # timer thread: non-zero ends it
+    "tlbie_lock": 32,
+    "states": 64,  # MAX_VCPUS addresses of state blocks
+}
+SHARED_SIZE = 64 + 8 * MAX_VCPUS
+
+
+def shared_field(cpu: Any, name: str) -> Any:
+    """The host address of a shared field."""
+    return cpu.shared + SHARED[name]

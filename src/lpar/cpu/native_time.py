@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Timebase and decrementer (Book III, chapter 7), native.
+
+The timebase counts 512 MHz ticks of the host's monotonic clock plus an offset.  The decrementer is kept as
+the timebase value at which DEC becomes negative; a timer thread of the engine sets the exit request when the
+earliest deadline passes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lpar.cpu.layout import PEND_DOORBELL, REQ_INTERRUPT, SLOTS
+from lpar.cpu.native_shared import shared_field
+from lpar.isa.routine import routine
+from lpar.isa.values import select
+
+CLOCK_MONOTONIC = 1
+TIMER_SLACK = 10_240  #: ticks (20 microseconds): a later wake-up by this much is not worth a system call
+
+
+@routine(args=(), returns=64)
+def timebase(cpu: Any) -> Any:
+    """Ticks of 512 MHz: nanoseconds * 64 / 125 plus the offset."""
+    buffer = cpu.state_address("scratch")
+    cpu.libc("clock_gettime", CLOCK_MONOTONIC, buffer)
+    seconds, nanos = cpu.scratch[0], cpu.scratch[1]
+    return seconds * 512_000_000 + (nanos * 64).udiv(125) + cpu.tb_offset
+
+
+@routine(args=(), returns=64)
+def random64(cpu: Any) -> Any:
+    """64 bits from the host's random number generator."""
+    buffer = cpu.state_address("scratch") + 32
+    cpu.libc("getrandom", buffer, 8, 0)
+    return cpu.scratch[4]
+
+
+@routine(args=(), returns=64)
+def read_dec(cpu: Any) -> Any:
+    """DEC as a 64-bit signed number of ticks."""
+    return cpu.dec_deadline - timebase(cpu)
+
+
+@routine(args=(64,), returns=None)
+def write_dec(cpu: Any, value: Any) -> None:
+    """mtdec: set the deadline; tell the timer thread if it would wake up too late."""
+    width = cpu.dec_bits
+    extended = (value << (64 - width)).sar(64 - width)
+    extended = select((cpu.lpcr & (1 << 17)) != 0, extended, value.trunc(32).sext(64))
+    now = timebase(cpu)
+    deadline = now + extended
+    cpu.dec_deadline = deadline
+    if extended.slt(0):
+        cpu.dec_level = 1
+        cpu.exit_request = cpu.exit_request | REQ_INTERRUPT
+    else:
+        cpu.dec_level = 0
+        wake_timer(cpu, deadline)
+
+
+def wake_timer(cpu: Any, deadline: Any) -> None:
+    """Wake the timer thread if it sleeps beyond ``deadline`` (host ticks, without the offset)."""
+    host = deadline - cpu.tb_offset
+    next_wake = cpu.raw_load(shared_field(cpu, "next_wake"), 64, 8)
+    if (host + TIMER_SLACK).slt(next_wake):
+        fd = cpu.raw_load(shared_field(cpu, "timer_fd"), 64, 8)
+        one = cpu.state_address("scratch") + 40
+        cpu.scratch[5] = cpu.const(1)
+        cpu.libc("write", fd, one, 8)
+
+
+@routine(args=(64,), returns=None)
+def doorbell(cpu: Any, rb: Any) -> None:
+    """msgsndp: message type 5 to the thread of this core whose TIR is in RB[57:63]."""
+    if ((rb >> 27) & 31) == 5:
+        target = cpu.index - cpu.tir + (rb & 0x7F)
+        if target < cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8):
+            state = cpu.raw_load(shared_field(cpu, "states") + target * 8, 64, 8)
+            cpu.raw_atomic("or", state + SLOTS["pending"].offset, cpu.const(PEND_DOORBELL))
+            cpu.raw_atomic("or", state + SLOTS["exit_request"].offset, cpu.const(REQ_INTERRUPT))
+            if cpu.raw_load(state + SLOTS["in_guest"].offset, 64, 8) == 0:
+                cpu.scratch[5] = cpu.const(1)
+                fd = cpu.raw_load(state + SLOTS["wake_fd"].offset, 64, 8)
+                cpu.libc("write", fd, cpu.state_address("scratch") + 40, 8)
