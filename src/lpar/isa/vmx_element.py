@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lpar.isa.fixed_bits import gather_bits, scatter_bits
 from lpar.isa.registry import instruction
 from lpar.isa.routine import routine
 from lpar.isa.values import concat, from_lanes, lanes, map_lanes, select
@@ -254,3 +255,30 @@ def gather_every(cpu: Any, b: Any, step: Any) -> Any:
 @instruction("vgnb", 4, 1228, form="VX", needs="VEC", since="3.1")
 def vgnb(cpu: Any, RT: Any, VRB: Any, UIM3: Any) -> None:
     cpu.gpr[RT] = gather_every(cpu, cpu.vr[VRB], select(UIM3 < 2, 2, UIM3))
+
+
+def in_doublewords(cpu: Any, VRT: Any, fn: Any, a: Any, b: Any) -> None:
+    """VRT = ``fn(cpu, a, b)`` of both doublewords."""
+    high, low = lanes(a, 64), lanes(b, 64)
+    cpu.vr[VRT] = from_lanes([fn(cpu, high[n], low[n]) for n in range(2)])
+
+
+@instruction("vpextd", 4, 1421, form="VX", needs="VEC", since="3.1")
+def vpextd(cpu: Any, VRT: Any, VRA: Any, VRB: Any) -> None:
+    in_doublewords(cpu, VRT, gather_bits, cpu.vr[VRA], cpu.vr[VRB])
+
+
+@instruction("vpdepd", 4, 1485, form="VX", needs="VEC", since="3.1")
+def vpdepd(cpu: Any, VRT: Any, VRA: Any, VRB: Any) -> None:
+    in_doublewords(cpu, VRT, scatter_bits, cpu.vr[VRA], cpu.vr[VRB])
+
+
+def centrifuge(cpu: Any, source: Any, mask: Any) -> Any:
+    """The bits that ``mask`` selects go to the right, the others to the left."""
+    left = gather_bits(cpu, source, ~mask) << mask.popcount()
+    return select(mask == -1, source, left) | gather_bits(cpu, source, mask)
+
+
+@instruction("vcfuged", 4, 1357, form="VX", needs="VEC", since="3.1")
+def vcfuged(cpu: Any, VRT: Any, VRA: Any, VRB: Any) -> None:
+    in_doublewords(cpu, VRT, centrifuge, cpu.vr[VRA], cpu.vr[VRB])
