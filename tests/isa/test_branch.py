@@ -7,7 +7,17 @@ import itertools
 import random
 
 import pytest
-from tests.isa.harness import CODE, Case, State, assemble, check, load_oracle, random_state, save_oracle
+from tests.isa.harness import (
+    CODE,
+    Case,
+    State,
+    assemble,
+    check,
+    load_oracle,
+    random_state,
+    registers,
+    save_oracle,
+)
 
 from lpar.isa import branch, condition, fixed_arithmetic, fixed_logical, spr_user
 from lpar.isa.oracle import MSR_SF, Interrupt, Oracle
@@ -104,11 +114,29 @@ def test_time_advances_and_random_numbers_differ() -> None:
     assert values[5] == (1 << 64) - 1
 
 
-@pytest.mark.parametrize(
-    ("line", "kind"), [("sc", "system call"), ("sc 1", "system call"), ("scv 0", "vectored")]
-)
-def test_system_calls(line: str, kind: str) -> None:
-    [word] = assemble([line])
-    with pytest.raises(Interrupt, match=kind) as raised:
+@pytest.mark.parametrize("level", [0, 1])
+def test_system_calls(level: int) -> None:
+    [word] = assemble([f"sc {level}"])
+    with pytest.raises(Interrupt, match="system call") as raised:
         Oracle().execute(word)
-    assert raised.value.detail == int(line == "sc 1")
+    assert raised.value.detail == level
+
+
+def test_dscr_is_a_facility() -> None:
+    write, read = assemble(["mtspr 3, 3", "mfspr 4, 3"])
+    cpu = load_oracle(State(gpr=registers({3: 5})))
+    with pytest.raises(Interrupt, match="facility") as raised:
+        cpu.execute(write)
+    assert raised.value.detail == 2
+    cpu.fscr = 4
+    cpu.execute(write)
+    cpu.execute(read)
+    assert cpu.gpr[4].v == 5
+
+
+def test_amr_is_written_under_its_mask() -> None:
+    cpu = load_oracle(State(gpr=registers({3: 0xFF00})))
+    cpu.amr, cpu.uamor = 0x0FF0, 0x0F00
+    for word in assemble(["mtspr 13, 3", "mfspr 4, 13"]):
+        cpu.execute(word)
+    assert cpu.gpr[4].v == 0x0FF0 & ~0x0F00 | 0x0F00

@@ -83,8 +83,3 @@ def bctar(cpu: Any, BOC: int, BI: Any, LK: int) -> None:
 @instruction("sc", 17, 2, form="SC", static={"LEV": (0, 1)})
 def sc(cpu: Any, LEV: int) -> None:
     cpu.syscall(LEV)
-
-
-@instruction("scv", 17, 1, form="SC", since="3.0")
-def scv(cpu: Any, LEV_I: Any) -> None:
-    cpu.syscall_vectored(LEV_I)

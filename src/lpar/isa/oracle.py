@@ -178,6 +178,17 @@ class Oracle:
         """Facility unavailable (``FP``, ``VEC``, ``VSX``...); ends the instruction."""
         raise Interrupt("unavailable " + facility)
 
+    def facility(self, cause: int) -> None:
+        """Facility unavailable interrupt with its cause for FSCR[IC]; ends the instruction."""
+        raise Interrupt("facility unavailable", cause)
+
+    def write_access(self, spr: int, value: Bits) -> None:
+        """Write AMR (29), PIDR (48) or IAMR (61): what may be accessed."""
+        setattr(self, {29: "amr", 48: "pidr", 61: "iamr"}[spr], value)
+
+    def context_changed(self) -> None:
+        """The mode or what may be accessed has changed: nothing is cached here."""
+
     def alignment(self, ea: Bits) -> None:
         """Alignment interrupt; ends the instruction."""
         raise Interrupt("alignment", ea.v)

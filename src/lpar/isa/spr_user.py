@@ -59,13 +59,21 @@ def mtctr(cpu: Any, RS: Any, SPR: int) -> None:
     cpu.ctr = cpu.gpr[RS]
 
 
+def need_dscr(cpu: Any) -> None:
+    """Facility unavailable interrupt unless FSCR offers DSCR to problem state."""
+    if cpu.msr.bit(14) & ~cpu.fscr.bit(2):
+        cpu.facility(2)
+
+
 @instruction("mfspr", 31, 339, form="XFX", static={"SPR": (3,)})
 def mfdscr(cpu: Any, RT: Any, SPR: int) -> None:
+    need_dscr(cpu)
     cpu.gpr[RT] = cpu.dscr
 
 
 @instruction("mtspr", 31, 467, form="XFX", static={"SPR": (3,)})
 def mtdscr(cpu: Any, RS: Any, SPR: int) -> None:
+    need_dscr(cpu)
     cpu.dscr = cpu.gpr[RS]
 
 
@@ -84,7 +92,8 @@ def mtamr(cpu: Any, RS: Any, SPR: int) -> None:
     """Problem state writes only the bits that UAMOR allows (Book III, section 5.7.9.1)."""
     new = cpu.gpr[RS]
     problem = cpu.msr.bit(14)
-    cpu.amr = select(problem, unmasked(cpu.amr, new, cpu.uamor), new)
+    cpu.write_access(29, select(problem, unmasked(cpu.amr, new, cpu.uamor), new))
+    cpu.context_changed()
 
 
 @instruction("mfspr", 31, 339, form="XFX", static={"SPR": (136,)})
@@ -100,12 +109,6 @@ def mfvrsave(cpu: Any, RT: Any, SPR: int) -> None:
 @instruction("mtspr", 31, 467, form="XFX", static={"SPR": (256,)})
 def mtvrsave(cpu: Any, RS: Any, SPR: int) -> None:
     cpu.vrsave = cpu.gpr[RS] & _U32
-
-
-@instruction("mfspr", 31, 339, form="XFX", static={"SPR": (259,)})
-def mfsprg3(cpu: Any, RT: Any, SPR: int) -> None:
-    """SPRG3 for problem state: Linux keeps the CPU's number there for the vDSO."""
-    cpu.gpr[RT] = cpu.sprg3
 
 
 @instruction("mfspr", 31, 339, form="XFX", static={"SPR": (815,)})

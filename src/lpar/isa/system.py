@@ -189,7 +189,7 @@ def msgsync(cpu):
 #: SPR number -> state field, privileged read and write
 STORED = {
     17: "dscr", 18: "dsisr", 19: "dar", 26: "srr0", 27: "srr1", 28: "cfar", 153: "fscr",
-    157: "uamor", 159: "pspb", 256: "vrsave", 272: "sprg0", 273: "sprg1", 274: "sprg2", 275: "sprg3", 304: "hashkeyr",
+    157: "uamor", 159: "pspb", 272: "sprg0", 273: "sprg1", 274: "sprg2", 275: "sprg3", 304: "hashkeyr",
     736: "sier2", 737: "sier3", 738: "mmcr3", 752: "sier2", 753: "sier3", 754: "mmcr3", 784: "sier", 785: "mmcr2", 786: "mmcra",
     787: "pmc1", 788: "pmc2", 789: "pmc3", 790: "pmc4", 791: "pmc5", 792: "pmc6", 795: "mmcr0", 796: "siar",
     797: "sdar", 798: "mmcr1", 804: "ebbhr", 805: "ebbrr", 806: "bescr", 823: "psscr", 851: "mmcrc",
