@@ -81,7 +81,7 @@ def _dynamic(f: Function, field: Field) -> IrBits:
             value = (word << (32 + first)).sar(64 - width)
             return value << field.scale
         value = (word >> (31 - last)) & ((1 << width) - 1)
-        return value << field.scale
+        return _numbered(value << field.scale, field)
     result = constant(f, 0, 64)
     for first, last in field.ranges:
         width = last - first + 1
@@ -89,7 +89,12 @@ def _dynamic(f: Function, field: Field) -> IrBits:
         result = (result << width) | part
     if field.signed:
         result = (result << (64 - field.width)).sar(64 - field.width)
-    return result << field.scale
+    return _numbered(result << field.scale, field)
+
+
+def _numbered(value: IrBits, field: Field) -> IrBits:
+    """A register number that follows from the one in the word (``Field.plus``)."""
+    return (value + field.plus) & ((1 << (field.width + field.scale)) - 1) if field.plus else value
 
 
 def _arguments(f: Function, variant: Variant) -> list[Any]:
