@@ -70,14 +70,16 @@ def deliver(cpu: Any, vector: Any, srr1: Any, pc: Any) -> None:
 
 @routine(args=(64,), returns=None)
 def deliver_scv(cpu: Any, level: Any) -> None:
-    """``scv``: no SRRs; LR = next address (in pc), CTR = MSR; vector 0x17000 or relocated 0xc000000000003000."""
+    """``scv`` leaves EE and RI as they are and touches no SRRs: LR = next address (in pc), CTR = MSR; vector 0x17000 or relocated 0xc000000000003000."""
     cpu.lr = cpu.pc
     cpu.ctr = cpu.msr & ~SRR1_CLEAR
     lpcr = cpu.lpcr
-    keep = (cpu.msr & ~(MSR_EE | MSR_PR | MSR_RI | MSR_LE | 0x2900 | 0x600)) | MSR_SF
-    new = keep | select((lpcr & LPCR_ILE) != 0, cpu.const(MSR_LE), 0)
-    relocated = ((lpcr >> LPCR_AIL_SHIFT) & 3) == 3
-    cpu.msr = select(relocated, new, new & ~(MSR_IR | MSR_DR))
+    msr = cpu.msr
+    new = (msr & (MSR_HV | MSR_EE | MSR_RI)) | MSR_SF | MSR_ME
+    new = new | select((lpcr & LPCR_ILE) != 0, cpu.const(MSR_LE), 0)
+    translated = ((msr & MSR_IR) != 0) & ((msr & MSR_DR) != 0)
+    relocated = translated & (((lpcr >> LPCR_AIL_SHIFT) & 3) == 3)
+    cpu.msr = select(relocated, new | (MSR_IR | MSR_DR), new)
     cpu.pc = select(relocated, cpu.const(0xC000000000003000), 0x17000) + level * 0x20
 
 

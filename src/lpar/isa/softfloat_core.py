@@ -154,6 +154,11 @@ def pack(sign: Any, exp: Any, kept: Any) -> Any:
     return set_sign(sign, ((exp - 1) << 52) + kept)
 
 
+def pack_wrapped(sign: Any, exp: Any, kept: Any) -> Any:
+    """:func:`pack` of an exponent that may still be out of range after the adjustment for a trap."""
+    return set_sign(sign, (((exp - 1) << 52) + kept) & MAGNITUDE)
+
+
 def round_pack(cpu: Any, sign: Any, exp: Any, sig: Any, mode: Any, fmt: Format) -> tuple[Any, Any]:
     """Round a finite non-zero number to ``fmt``: the binary64 and its flags."""
     if (exp - fmt.emin) < (fmt.emax - fmt.emin):
@@ -182,14 +187,14 @@ def _round_extreme(cpu: Any, sign: Any, exp: Any, sig: Any, mode: Any, fmt: Form
     if exp.slt(fmt.emin):
         if mode.bit(UE_BIT):
             kept, flags = round_fraction(sign, sig, mode, fmt)
-            return pack(sign, exp + fmt.adjust, kept), flags | UX
+            return pack_wrapped(sign, exp + fmt.adjust, kept), flags | UX
         return _round_tiny(cpu, sign, exp, sig, mode, fmt)
     kept, flags = round_fraction(sign, sig, mode, fmt)
     after = exp + (kept >> 53)
     if after.sle(fmt.emax):
         return pack(sign, exp, kept), flags
     if mode.bit(OE_BIT):
-        return pack(sign, exp - fmt.adjust, kept), flags | OX
+        return pack_wrapped(sign, exp - fmt.adjust, kept), flags | OX
     to_infinity = select(mode.bit(1), mode.bit(0) == sign, ~mode.bit(0))
     return set_sign(sign, select(to_infinity, cpu.const(INF), fmt.largest)), cpu.const(OX | XX | FI, 32)
 

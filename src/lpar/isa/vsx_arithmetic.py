@@ -13,9 +13,10 @@ from typing import Any
 from lpar.isa import softfloat
 from lpar.isa.fpscr import VE, WRITE, mode, record, trap
 from lpar.isa.registry import instruction
-from lpar.isa.softfloat import divide_test, f32_compare, f64_compare, sqrt_test, toward_zero, widen
+from lpar.isa.routine import routine
+from lpar.isa.softfloat import divide_test, sqrt_test, toward_zero, widen
 from lpar.isa.softfloat_core import AWAY, VXSNAN, VXVC, flag
-from lpar.isa.values import concat, lanes
+from lpar.isa.values import concat, lanes, map_lanes, select
 from lpar.isa.vmx_common import set_cr6
 
 INEXACT = softfloat.XX | softfloat.FR | softfloat.FI
@@ -153,23 +154,50 @@ for _name, _how, _dp, _sp, _reported in (
 # -- comparisons -----------------------------------------------------------------------------------
 
 
-def compare(name: str, xo: int, width: int, wanted: int, ordered: bool) -> None:
-    """Define a comparison: all ones where the condition code has a bit of ``wanted``.
+def _number(width: int) -> int:
+    """The largest magnitude that is not a NaN: infinity."""
+    return 0x7FF << 52 if width == 64 else 0xFF << 23
+
+
+def _nan(width: int, x: Any) -> Any:
+    return x << 1 > _number(width) << 1
+
+
+def _signalling(width: int, x: Any) -> Any:
+    quiet = 1 << (51 if width == 64 else 22)
+    return _nan(width, x) & ((x & quiet) == 0)
+
+
+def _key(width: int, x: Any) -> Any:
+    """A signed number in the order of the floating-point numbers; both zeros give 0."""
+    magnitude = x << 1 >> 1
+    return select(x.bit(width - 1), -magnitude, magnitude)
+
+
+def _less(width: int, a: Any, b: Any) -> Any:
+    return _key(width, a).slt(_key(width, b)) & ~_nan(width, a) & ~_nan(width, b)
+
+
+def _equal(width: int, a: Any, b: Any) -> Any:
+    return (_key(width, a) == _key(width, b)) & ~_nan(width, a) & ~_nan(width, b)
+
+
+def compare(name: str, xo: int, width: int, relation: Callable[..., Any], ordered: bool) -> None:
+    """Define a comparison: all ones where ``relation(a, b)`` holds.
 
     ``ordered``: a quiet NaN is an invalid operation too.
     """
-    fn = f64_compare if width == 64 else f32_compare
-
-    def element(cpu: Any, a: Any, b: Any) -> Any:
-        cc, flags = fn(cpu, a, b)
-        if ordered:
-            silent = ((flags & VXSNAN) != 0) & ((cpu.fpscr & VE) != 0)
-            flags = flags | flag(cc.bit(0) & ~silent, VXVC)
-        return ((cc & wanted) != 0).sext(width), flags
 
     @instruction(name + "{.}", 60, xo, form="XX3C", needs="VSX")
     def body(cpu: Any, XT: Any, XA: Any, XB: Any, RcV: int) -> None:
-        result, flags = each(cpu, width, element, cpu.vsr[XA], cpu.vsr[XB])
+        a, b = cpu.vsr[XA], cpu.vsr[XB]
+        result = map_lanes(width, relation, a, b)
+        snan = map_lanes(width, lambda x, y: _signalling(width, x) | _signalling(width, y), a, b)
+        flags = flag(snan != 0, VXSNAN)
+        if ordered:
+            quiet_matters = (cpu.fpscr & VE) == 0
+            nan = map_lanes(width, lambda x, y, s: (_nan(width, x) | _nan(width, y)) & (s == 0), a, b, snan)
+            flags = flags | flag((nan != 0) | ((snan != 0) & quiet_matters), VXVC)
         status = record(cpu, flags)
         if status.bit(WRITE):
             cpu.vsr[XT] = result
@@ -178,16 +206,24 @@ def compare(name: str, xo: int, width: int, wanted: int, ordered: bool) -> None:
         trap(cpu, status)
 
 
-for _name, _wanted, _ordered, _dp, _sp in (
-    ("eq", 2, False, 99, 67),
-    ("ge", 6, True, 115, 83),
-    ("gt", 4, True, 107, 75),
-):
-    compare(f"xvcmp{_name}dp", _dp, 64, _wanted, _ordered)
-    compare(f"xvcmp{_name}sp", _sp, 32, _wanted, _ordered)
+def compare_both(name: str, dp: int, sp: int, relation: Callable[..., Any], ordered: bool) -> None:
+    """Define a comparison of both widths; ``relation(width, a, b)``."""
+    compare(f"xvcmp{name}dp", dp, 64, lambda a, b: relation(64, a, b), ordered)
+    compare(f"xvcmp{name}sp", sp, 32, lambda a, b: relation(32, a, b), ordered)
+
+
+compare_both("eq", 99, 67, _equal, False)
+compare_both("gt", 107, 75, lambda width, a, b: _less(width, b, a), True)
+compare_both("ge", 115, 83, lambda width, a, b: _less(width, b, a) | _equal(width, a, b), True)
 
 
 # -- tests for software division and square root ---------------------------------------------------
+
+
+@routine(args=(32, 32), returns=8)
+def f32_divide_test(cpu: Any, a: Any, b: Any) -> Any:
+    """:func:`divide_test` of binary32 values."""
+    return divide_test(widen(a), widen(b), 24)
 
 
 @instruction("xvtdivdp", 60, 125, form="XX3", needs="VSX")
@@ -200,7 +236,7 @@ def xvtdivdp(cpu: Any, BF: Any, XA: Any, XB: Any) -> None:
 def xvtdivsp(cpu: Any, BF: Any, XA: Any, XB: Any) -> None:
     tests = cpu.const(0, 8)
     for a, b in zip(lanes(cpu.vsr[XA], 32), lanes(cpu.vsr[XB], 32), strict=True):
-        tests = tests | divide_test(widen(a), widen(b), 24)
+        tests = tests | f32_divide_test(cpu, a, b)
     cpu.cr[BF] = tests
 
 

@@ -351,6 +351,5 @@ def xststdcdp(cpu: Any, BF: Any, XB: Any, DCMX: Any) -> None:
 def xststdcsp(cpu: Any, BF: Any, XB: Any, DCMX: Any) -> None:
     b = scalar(cpu, XB)
     match = class_match(cpu, b, exponent(b) < 897, DCMX)
-    rounded, _ = sf.f64_round_single(cpu, b, cpu.const(0, 32))
-    cut = ~sf.f64_equal(rounded, b)
+    cut = sf.widen(sf.narrow(b)) != b
     _tested(cpu, BF, (b.bit(63).zext(8) << 3) | (match.zext(8) << 1) | cut.zext(8))
