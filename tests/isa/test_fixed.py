@@ -7,20 +7,30 @@ import inspect
 from dataclasses import replace
 
 import pytest
-from tests.isa.harness import Case, State, check, fuzz, run_oracle
+from tests.isa.harness import Case, State, check, fuzz, run_oracle, with_gpr
 
 from lpar.isa import (
     condition,
     fixed_arithmetic,
     fixed_bits,
     fixed_compare,
+    fixed_decimal,
     fixed_logical,
     fixed_multiply,
     fixed_rotate,
 )
 from lpar.isa.registry import INSTRUCTIONS
 
-MODULES = (condition, fixed_arithmetic, fixed_bits, fixed_compare, fixed_logical, fixed_multiply, fixed_rotate)
+MODULES = (
+    condition,
+    fixed_arithmetic,
+    fixed_bits,
+    fixed_compare,
+    fixed_decimal,
+    fixed_logical,
+    fixed_multiply,
+    fixed_rotate,
+)
 NAMES = [i.name for i in INSTRUCTIONS if inspect.getmodule(i.body) in MODULES]
 #: RT is undefined when the quotient does not exist or does not fit, and CR0 with it
 DIVISIONS = [n for n in NAMES if n.startswith("div")]
@@ -32,13 +42,23 @@ def one_field(case: Case) -> Case:
     return replace(case, words=((word & ~(0xFF << 12)) | 1 << (12 + word % 8),))
 
 
+def decimal(case: Case) -> Case:
+    """With decimal digits in r3, its only operand."""
+    digits = int("".join(str(int(d, 16) % 10) for d in f"{case.before.gpr[3]:016x}"), 16)
+    return with_gpr(case, {3: digits})
+
+
 def test_random_cases() -> None:
     cases = []
     for name in NAMES:
-        if name not in DIVISIONS:
+        if name not in (*DIVISIONS, "cbcdtd"):
             made = fuzz(name, 120)
             cases += map(one_field, made) if "ocrf" in name else made
     check(cases)
+
+
+def test_decimal_digits_to_declets() -> None:
+    check([decimal(c) for c in fuzz("cbcdtd", 600, RS=3)])
 
 
 def without_undefined(after: State) -> State:

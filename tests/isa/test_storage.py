@@ -20,7 +20,7 @@ from tests.isa.harness import (
     run_oracle,
 )
 
-from lpar.isa import fixed_arithmetic, fixed_load, fixed_store, storage
+from lpar.isa import fixed_arithmetic, fixed_load, fixed_store, fixed_string, storage
 from lpar.isa.registry import INSTRUCTIONS
 
 SIZE = 512
@@ -39,8 +39,9 @@ def access(name: str, rng: random.Random, align: int = 1) -> Case:
     state = random_state(rng, memory=SIZE)
     fields = {f.name for f in find(name).fields}
     immediate = fields & {"D", "DS", "DQ"}
-    if immediate:
+    if "RB" not in fields:
         given["RA0"] = 4
+    if immediate:
         given |= dict.fromkeys(immediate, displacement)
     state.gpr[4] = BUFFER + offset
     state.gpr[5] = BUFFER + offset if given["RA0"] == 0 and "RA0" in fields else index
@@ -82,6 +83,31 @@ def test_faults(little: bool) -> None:
         case.before.gpr[4] ^= 0x70000000
         case.before.gpr[5] ^= 0x70000000
     check(cases, little=little)
+
+
+STRINGS = ("lmw", "stmw", "lswi", "lswx", "stswi", "stswx")
+
+
+def string_case(name: str, rng: random.Random) -> Case:
+    """Multiple and string accesses clear of their address registers r4 and r5."""
+    case = access(name, rng)
+    first = rng.randrange(6, 32) if name.endswith("mw") else rng.randrange(6, 26)
+    count = case.words[0] >> 11 & 31 if name.endswith("i") else rng.randrange(33)
+    if (count or 32) > 4 * (36 - first):
+        first = 6
+    [word] = case.words
+    case.words = (word & ~(31 << 21) | first << 21,)
+    case.before.xer = case.before.xer & ~127 | count
+    return case
+
+
+def test_strings() -> None:
+    assert fixed_string.lmw
+    rng = random.Random(12)
+    made = [string_case(n, rng) for n in STRINGS for _ in range(60)]
+    # no bytes at all: RT is undefined
+    check([c for c in made if c.name != "lswx" or c.before.xer & 127], little=False)
+    check([string_case(n, rng) for n in STRINGS], little=True)
 
 
 def conditional_cases(size: str, lines: list[str]) -> list[Case]:

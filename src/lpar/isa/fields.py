@@ -201,3 +201,4 @@ FIELDS["RTo"] = Field("RTo", ((6, 9),), Kind.REG, scale=1, plus=1)
 FIELDS["RT1"] = Field("RT1", ((6, 10),), Kind.REG, plus=1)
 _field("SPR_I", (16, 20), (11, 15), kind=_I)
 _field("MP", (15, 15), kind=_S)  # vcntmb: which mask value counts
+_field("RT_I", (6, 10), kind=_I)  # a register number to compute with: cpu.gpr takes a value as an index too

@@ -53,6 +53,10 @@ class Bits:
             raise TypeError(f"a condition has width 1, not {self.w}")
         return bool(self.v)
 
+    def __index__(self) -> int:
+        """For register files: ``cpu.gpr[n]`` with a computed number (rare; see ``fixed_string``)."""
+        return self.v
+
     def __hash__(self) -> int:
         return hash((self.v, self.w))
 
