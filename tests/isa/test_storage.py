@@ -107,7 +107,8 @@ def test_strings() -> None:
     made = [string_case(n, rng) for n in STRINGS for _ in range(60)]
     # no bytes at all: RT is undefined
     check([c for c in made if c.name != "lswx" or c.before.xer & 127], little=False)
-    check([string_case(n, rng) for n in STRINGS], little=True)
+    for name in STRINGS:  # qemu's user mode does not know this interrupt in little-endian mode
+        assert run_oracle(string_case(name, rng), little=True).fault == "SIGBUS"
 
 
 def conditional_cases(size: str, lines: list[str]) -> list[Case]:
