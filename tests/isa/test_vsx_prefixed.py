@@ -54,7 +54,20 @@ def case_of(found: Instruction, rng: random.Random) -> Case:
 @pytest.mark.parametrize("little", [True, False])
 def test_against_qemu(little: bool) -> None:
     rng = random.Random(5)
-    check([case_of(found, rng) for found in DEFINED for _ in range(40)], little=little)
+    known = [found for found in DEFINED if found.name not in ("plq", "pstq")]  # absent from qemu 7.2
+    check([case_of(found, rng) for found in known for _ in range(40)], little=little)
+
+
+@pytest.mark.parametrize("little", [True, False])
+def test_quadwords_keep_the_order_of_memory(little: bool) -> None:
+    """plq is two ld in either byte order."""
+    state = random_state(random.Random(9), memory=64)
+    state.gpr[5] = BUFFER + 16
+    order = "little" if little else "big"
+    load, store = 0xE0C50000, 0xF0C50010  # plq 6, 0(5); pstq 6, 16(5)
+    after = run_oracle(Case((0x04000000, load, 0x04000000, store), state), little=little)
+    assert after.gpr[6:8] == [int.from_bytes(state.memory[n : n + 8], order) for n in (16, 24)]
+    assert after.memory[32:48] == state.memory[16:32]
 
 
 def test_encodings() -> None:

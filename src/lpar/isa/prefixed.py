@@ -12,7 +12,7 @@ from typing import Any
 
 from lpar.isa.registry import Body, instruction
 from lpar.isa.softfloat import narrow, widen
-from lpar.isa.values import concat
+from lpar.isa.values import concat, lanes, select
 
 
 def relative(name: str, opcd: int, prefix: str, **more: Any) -> Callable[[Body], Body]:
@@ -94,6 +94,21 @@ def pstw(cpu: Any, RS: Any, RA0: Any, D34: Any, R_P: int) -> None:
 @relative("pstd", 61, "8LS")
 def pstd(cpu: Any, RS: Any, RA0: Any, D34: Any, R_P: int) -> None:
     cpu.store(address(cpu, R_P, RA0, D34), cpu.gpr[RS])
+
+
+@relative("plq", 56, "8LS", fixed={(10, 10): 0})
+def plq(cpu: Any, RTe: Any, RTo: Any, RA0: Any, D34: Any, R_P: int) -> None:
+    """Unlike lq, RTp has the doubleword at the lower address in both byte orders."""
+    high, low = lanes(cpu.load(address(cpu, R_P, RA0, D34), 16), 64)
+    cpu.gpr[RTe] = select(cpu.le, low, high)
+    cpu.gpr[RTo] = select(cpu.le, high, low)
+
+
+@relative("pstq", 60, "8LS", fixed={(10, 10): 0})
+def pstq(cpu: Any, RTe: Any, RTo: Any, RA0: Any, D34: Any, R_P: int) -> None:
+    first, second = cpu.gpr[RTe], cpu.gpr[RTo]
+    value = concat(select(cpu.le, second, first), select(cpu.le, first, second))
+    cpu.store(address(cpu, R_P, RA0, D34), value)
 
 
 # -- floating-point loads and stores ---------------------------------------------------------------
