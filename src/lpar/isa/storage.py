@@ -179,3 +179,26 @@ def stwat(cpu: Any, RS: Any, RA: Any, FC: int) -> None:
 @instruction("stdat", 31, 742, form="X", since="3.0", static={"FC": range(8)})
 def stdat(cpu: Any, RS: Any, RA: Any, FC: int) -> None:
     cpu.atomic(STORE_FUNCTIONS[FC], cpu.gpr[RA], cpu.gpr[RS])
+
+
+# -- hash store and check: no-operations where DEXCR does not enable them, and there is no DEXCR here ----
+
+
+@instruction("hashst", 31, 722, form="X")
+def hashst(cpu: Any) -> None:
+    pass
+
+
+@instruction("hashchk", 31, 754, form="X")
+def hashchk(cpu: Any) -> None:
+    pass
+
+
+@instruction("hashstp", 31, 658, form="X")
+def hashstp(cpu: Any) -> None:
+    pass
+
+
+@instruction("hashchkp", 31, 690, form="X")
+def hashchkp(cpu: Any) -> None:
+    pass
