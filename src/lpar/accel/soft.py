@@ -78,6 +78,7 @@ class SoftVcpu:
         while not (self._kicked or self._prodded or self._state.get("pending")):
             left = self._until_decrementer()
             if left <= 0:
+                self._state.set("dec_level", 1)  # the interrupt comes with the first instruction
                 break
             if select.select([self._wake_fd], [], [], left)[0]:
                 os.eventfd_read(self._wake_fd)
