@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is defined of the Power ISA, measured against binutils: ``python -m lpar.isa.coverage > docs/isa-coverage.md``.
+"""What is defined of the Power ISA, measured against binutils.
 
-binutils' disassembler is asked for the name of samples of all encodings, once for each processor; a mnemonic
-is covered if our definitions decode its samples.  Needs powerpc64le-linux-gnu-objdump.
+``python -m lpar.isa.coverage > docs/isa-coverage.md`` makes the page.  The disassembler is asked for the
+name of samples of all encodings, once for each processor; a mnemonic is covered if our definitions decode its
+samples.  Needs powerpc64le-linux-gnu-objdump.
 """
 
 from __future__ import annotations
@@ -23,22 +24,23 @@ LEVELS = {"2.07": "power8", "3.0": "power9", "3.1": "power10"}
 #: opcodes with extended opcodes -> values to try in bits 11:15, which may extend them further
 EXTENDED: dict[int, Iterable[int]] = {
     **dict.fromkeys((4, 60, 63), range(32)),
-    **dict.fromkeys((19, 31), (0, 1, 8, 16, 31)),
-    **dict.fromkeys((6, 17, 30, 56, 57, 58, 59, 61, 62), (0,)),
+    **dict.fromkeys((19, 31), (0, 1, 3, 8, 16, 31)),
+    **dict.fromkeys((6, 17, 30, 56, 57, 58, 59, 61, 62), (0, 3)),
 }
 #: why a whole family is not defined; by the start of the mnemonic
 REASONS = {
-    "decimal floating point": ("dadd", "dcmp", "dct", "dcff", "dden", "ddi", "den", "dqua", "dri", "drsp", "drr",
-                               "dsc", "dtst", "dx", "dmul", "dsub", "diex", "ddedpd", "drdpq"),
-    "matrix-multiply assist": ("xvi", "xvf", "xvbf", "xxm", "xxset", "pmxv", "dm", "pmdm"),
-    "transactional memory (absent from POWER10, not offered)": ("tbegin", "tend", "tabort", "tsr", "tcheck",
-                                                                 "trech", "trecl"),
-}  # fmt: skip
+    "decimal floating point": (
+        "dadd dcff dcmp dct dden ddi den diex dmul dqua dri drd drr drsp dsc dsub dtst dxex ddedpd"
+    ),
+    "matrix-multiply assist": "xvi xvf xvbf xxm xxset dm pm",
+    "transactional memory (not offered to guests)": "tbegin tend tabort tsr tcheck trech trecl",
+    "quad precision": "xsabsqp xsaddqp xscmp xscpsgnqp xscv xsdivqp xsiexpqp xsm xsn xsrq xss xststdcqp xsx",
+}
 
 
 @dataclass(slots=True)
 class Mnemonic:
-    """One name of binutils: the first ISA version that has it, its sample words, how many of them we decode."""
+    """One name of binutils: the first ISA version that has it, sample words, which of them we decode."""
 
     name: str
     since: str
@@ -59,7 +61,7 @@ def import_definitions() -> None:
 def plain_words() -> Iterator[int]:
     """Words of every opcode and extended opcode."""
     for opcode in set(range(2, 64)) - {5}:
-        for middle in EXTENDED.get(opcode, (0,)):
+        for middle in EXTENDED.get(opcode, (0, 3)):
             for target in (0, 1, 2, 20):
                 first = opcode << 26 | target << 21 | middle << 16
                 lows = range(2048) if opcode in EXTENDED else (0,)
@@ -135,7 +137,7 @@ def _decode(table: dict[int, list[Instruction]], word: int) -> Instruction | Non
 
 def reason(name: str) -> str:
     """The family that a missing mnemonic belongs to."""
-    return next((why for why, starts in REASONS.items() if name.startswith(starts)), "other")
+    return next((why for why, starts in REASONS.items() if name.startswith(tuple(starts.split()))), "other")
 
 
 # -- the page ----------------------------------------------------------------------------------------
@@ -146,9 +148,9 @@ def render(mnemonics: dict[str, Mnemonic]) -> str:
     lines = [
         "# Coverage of the Power ISA",
         "",
-        "Made by `python -m lpar.isa.coverage` from the definitions in `src/lpar/isa` and binutils' opcode tables;",
-        "a mnemonic counts with its record and overflow forms. What is not defined raises an illegal-instruction",
-        "program interrupt.",
+        "Made by `python -m lpar.isa.coverage` from the definitions in `src/lpar/isa` and binutils' opcode",
+        "tables; record and overflow forms count by themselves. What is not defined raises an",
+        "illegal-instruction program interrupt.",
         "",
         "| first in | processor | mnemonics | defined | missing |",
         "|---|---|---|---|---|",
@@ -185,7 +187,8 @@ def main() -> int:
     try:
         sys.stdout.write(render(measure()))
     except FileNotFoundError:
-        sys.stderr.write(f"error: {OBJDUMP} is not installed\nhint: apt install binutils-powerpc64le-linux-gnu\n")
+        sys.stderr.write(f"error: {OBJDUMP} is not installed\n")
+        sys.stderr.write("hint: apt install binutils-powerpc64le-linux-gnu\n")
         return 1
     return 0
 
