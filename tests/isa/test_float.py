@@ -24,6 +24,8 @@ from tests.isa.harness import (
     check,
     check_encodings,
     compare,
+    disassemble,
+    find,
     overlaps,
     random_word,
     run_qemu,
@@ -147,5 +149,15 @@ def test_register_moves(found: Instruction) -> None:
 
 
 def test_encodings() -> None:
-    check_encodings([i for i in ALL if "fdp" not in i.name], given={"RA": 9})  # POWER10 has no lfdp
-    assert overlaps(ALL) == []
+    known = [i for i in ALL if "fdp" not in i.name and i.name != "mffs{.}"]  # POWER10 has no lfdp
+    check_encodings(known, given={"RA": 9})
+    assert overlaps(known) == []
+
+
+def test_mffs() -> None:
+    """Its reserved bits count since ISA 3.0; before, all of these encodings are mffs."""
+    plain = find("mffs{.}")
+    assert disassemble([plain.value | 5 << 21]) == ["mffs    f5"]
+    later = [i for i in ALL if i.name.startswith("mffs") and i is not plain]
+    assert len(later) == 6
+    assert all(i.since == "3.0" and i.value & plain.mask == plain.value for i in later)

@@ -36,12 +36,12 @@ def fcpsgn(cpu: Any, FRT: Any, FRA: Any, FRB: Any, Rc: int) -> None:
     record_cr1(cpu, Rc)
 
 
-@instruction("fmrgew", 63, 966, form="X", needs="VSX")
+@instruction("fmrgew", 63, 966, form="X", needs="FP")
 def fmrgew(cpu: Any, FRT: Any, FRA: Any, FRB: Any) -> None:
     cpu.fpr[FRT] = (cpu.fpr[FRA] >> 32 << 32) | (cpu.fpr[FRB] >> 32)
 
 
-@instruction("fmrgow", 63, 838, form="X", needs="VSX")
+@instruction("fmrgow", 63, 838, form="X", needs="FP")
 def fmrgow(cpu: Any, FRT: Any, FRA: Any, FRB: Any) -> None:
     cpu.fpr[FRT] = (cpu.fpr[FRA] << 32) | (cpu.fpr[FRB] & 0xFFFFFFFF)
 
@@ -49,7 +49,7 @@ def fmrgow(cpu: Any, FRT: Any, FRA: Any, FRB: Any) -> None:
 # -- Move From FPSCR -------------------------------------------------------------------------------
 
 
-@instruction("mffs{.}", 63, 583, form="X", needs="FP", fixed={(11, 15): 0})
+@instruction("mffs{.}", 63, 583, form="X", needs="FP")  # before ISA 3.0 bits 11:15 are reserved, thus ignored
 def mffs(cpu: Any, FRT: Any, Rc: int) -> None:
     cpu.fpr[FRT] = cpu.fpscr
     record_cr1(cpu, Rc)
