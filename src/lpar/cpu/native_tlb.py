@@ -31,10 +31,23 @@ def _at(state: Any, name: str) -> Any:
 
 @routine(args=(64,), returns=None)
 def flush_state(cpu: Any, state: Any) -> None:
-    """Wipe all translations of the vCPU whose state block is at ``state``."""
+    """Wipe all translations of the vCPU whose state block is at ``state``.
+
+    Only the tags: the vCPU may have checked one and be about to use what stands behind it.
+    """
     cpu.raw_atomic("add", _at(state, "tlb_gen"), cpu.const(1))
-    cpu.fill_ones(_at(state, "dtlb"), TLB_MODES * MODE_SIZE)
-    cpu.fill_ones(_at(state, "ctlb"), CTLB_ENTRIES * CTLB_ENTRY)
+    none = ~cpu.const(0)
+    entry = _at(state, "dtlb")
+    end = entry + TLB_MODES * MODE_SIZE
+    while entry < end:
+        cpu.raw_store(entry, none, 8)
+        cpu.raw_store(entry + 8, none, 8)
+        entry = entry + TLB_ENTRY
+    entry = _at(state, "ctlb")
+    end = entry + CTLB_ENTRIES * CTLB_ENTRY
+    while entry < end:
+        cpu.raw_store(entry, none, 8)
+        entry = entry + CTLB_ENTRY
     cpu.raw_atomic("add", _at(state, "n_flush"), cpu.const(1))
 
 
