@@ -76,3 +76,20 @@ def error(text: str, hint: str | None = None) -> None:
     write(f"lpar: {_paint('error')} {text}")
     if hint:
         write(f"  {_paint('hint')} {hint}")
+
+
+def progress(what: str, done: int, total: int) -> None:
+    """Show how far a long preparation is: in one line that grows on a terminal, at its start elsewhere."""
+    if _level < Level.NORMAL:
+        return
+    if not sys.stderr.isatty():
+        if done <= 1:
+            info(what)
+        return
+    try:
+        sys.stderr.write(
+            f"\r\033[Klpar: {what}: {100 * done // max(total, 1)} %" + ("\n" if done >= total else "")
+        )
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import lpar
+from lpar import log
 from lpar.cli import main as cli
 from lpar.errors import ConfigError, GuestError, InternalError
 
@@ -136,3 +137,17 @@ def test_colours_only_where_wanted(
     monkeypatch.setenv("NO_COLOR", "1")
     cli.main(["fly"])
     assert "\033[" not in capsys.readouterr().err
+
+
+def test_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a pipe one line says what begins; on a terminal one line grows; ``--quiet`` shows nothing."""
+    for done in (1, 2):
+        log.progress("work", done, 2)
+    assert capsys.readouterr().err == "lpar: work\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for done in (1, 2):
+        log.progress("work", done, 2)
+    assert capsys.readouterr().err == "\r\033[Klpar: work: 50 %\r\033[Klpar: work: 100 %\n"
+    log.set_level(quiet=True)
+    log.progress("work", 1, 2)
+    assert capsys.readouterr().err == ""

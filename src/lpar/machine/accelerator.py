@@ -13,8 +13,13 @@ from lpar.host.memory import GuestMemory
 class Accelerator(Protocol):
     """Runs the vCPUs of one machine."""
 
-    def create_vcpus(self, memory: GuestMemory, count: int, cpu: str) -> Sequence[Vcpu]:
-        """``count`` vCPUs of the CPU model named ``cpu``, in reset state, server numbers 0 up."""
+    def create_vcpus(
+        self, memory: GuestMemory, count: int, cpu: str, threads_per_core: int = 1
+    ) -> Sequence[Vcpu]:
+        """``count`` vCPUs of the CPU model named ``cpu``, in reset state, server numbers 0 up.
+
+        Each ``threads_per_core`` of them in turn are the threads of one core.
+        """
 
     def allocate_hpt(self, order: int) -> memoryview | None:
         """A zeroed hash page table of 2**order bytes that the vCPUs walk; None if the host keeps it."""

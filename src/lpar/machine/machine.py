@@ -51,7 +51,7 @@ class Machine:
     def _choose(self) -> Accelerator:
         from lpar import accel
 
-        chosen: Accelerator = accel.choose(self.config.accel)
+        chosen: Accelerator = accel.choose(self.config.accel, _show_preparation)
         return chosen
 
     def run(self) -> int:
@@ -170,6 +170,10 @@ class Machine:
         for what, address, size in system.layout.describe():
             log.info(f"{address:#014x} {address + size:#014x}  {what}")
         log.info(f"{system.layout.kernel.entry:#014x}  entry")
+
+
+def _show_preparation(what: str, done: int, total: int) -> None:
+    log.progress(f"preparing the CPU engine, once on this machine: {what}", done, total)
 
 
 def _one_line(text: str) -> str:

@@ -22,6 +22,7 @@ from lpar.machine.ends import End, Failure
 from lpar.machine.runner import VcpuRunner
 from lpar.papr import device_tree
 from lpar.papr.cpu_models import MODELS
+from lpar.papr.device_tree_cpus import threads_per_core
 from lpar.papr.device_tree_memory import first_block_size
 from lpar.papr.events import Event
 from lpar.papr.partition import Partition
@@ -57,7 +58,8 @@ class System:
         self.layout = _layout(config)
         self.memory = GuestMemory(config.memory, hugetlbfs=config.hugetlbfs)
         self._accelerator = around.accelerator()
-        vcpus = self._accelerator.create_vcpus(self.memory, config.cpus, config.cpu)
+        threads = threads_per_core(config.cpus, MODELS[config.cpu])
+        vcpus = self._accelerator.create_vcpus(self.memory, config.cpus, config.cpu, threads)
         self.partition = self._make_partition(vcpus)
         if kept is not None:
             _restore_kept(self.partition, kept)

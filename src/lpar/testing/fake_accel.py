@@ -101,7 +101,9 @@ class FakeAccelerator:
         self.vcpus: list[ScriptedVcpu] = []
         self.closed = False
 
-    def create_vcpus(self, memory: GuestMemory, count: int, cpu: str) -> list[ScriptedVcpu]:
+    def create_vcpus(
+        self, memory: GuestMemory, count: int, cpu: str, threads_per_core: int = 1
+    ) -> list[ScriptedVcpu]:
         """One scripted vCPU for each server number."""
         self.vcpus = [ScriptedVcpu(i, memory, self._programs.get(i, idle)) for i in range(count)]
         return self.vcpus
