@@ -153,7 +153,9 @@ class Session:
         return "in time" if time.monotonic() >= deadline else "before the end"
 
     def _tail(self) -> str:
-        return "\n".join(self.output.decode(errors="replace").splitlines()[-15:])
+        self._errors.seek(0)
+        lines = self.output.splitlines()[-15:] + self._errors.read().splitlines()[-5:]
+        return "\n".join(line.decode(errors="replace") for line in lines)
 
 
 #: Makes the terminal on descriptor 0 the controlling one, then becomes the command.
