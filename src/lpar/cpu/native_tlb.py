@@ -8,8 +8,8 @@ Rules of this file (other vCPUs' TLBs):
 * The invalidating vCPU raises the other's ``tlb_gen`` and wipes the other's entries itself; a fill that
   was under way notices the new generation and drops its entry.
 * An access whose tag check has already passed may still be in flight: after the wipe, wait until the
-  other vCPU passes a poll or is outside guest code (``in_guest`` 0).  While waiting we are outside, too, so two
-  waiters do not wait for each other.
+  other vCPU passes a poll or is outside guest code (``in_guest`` 0).  While waiting we are outside, too,
+  so two waiters do not wait for each other.
 """
 
 from __future__ import annotations
@@ -70,10 +70,18 @@ def flush_pages(cpu: Any, state: Any, ea: Any, count: Any) -> None:
 
 @routine(args=(64,), returns=None)
 def wait_for_poll(cpu: Any, state: Any) -> None:
-    """Wait until the vCPU at ``state`` is not in the middle of a guest access."""
-    start = cpu.raw_load(_at(state, "polls"), 64, 8)
-    cpu.raw_atomic("or", _at(state, "exit_request"), cpu.const(REQ_QUIESCE))
+    """From guest code: wait until the vCPU at ``state`` is not in the middle of a guest access."""
     cpu.raw_atomic("xchg", cpu.state_address("in_guest"), cpu.const(0))
+    await_poll(cpu, state)
+    cpu.raw_atomic("xchg", cpu.state_address("in_guest"), cpu.const(1))
+
+
+@routine(args=(64,), returns=None)
+def await_poll(cpu: Any, state: Any) -> None:
+    """From outside guest code: wait until the vCPU at ``state`` is not in the middle of a guest access."""
+    start = cpu.raw_atomic("or", _at(state, "polls"), cpu.const(0))
+    if cpu.raw_load(_at(state, "in_guest"), 64, 8) != 0:
+        cpu.raw_atomic("or", _at(state, "exit_request"), cpu.const(REQ_QUIESCE))
     spins = cpu.const(0)
     while (cpu.raw_atomic("or", _at(state, "in_guest"), cpu.const(0)) != 0) & (
         cpu.raw_atomic("or", _at(state, "polls"), cpu.const(0)) == start
@@ -81,12 +89,11 @@ def wait_for_poll(cpu: Any, state: Any) -> None:
         spins = spins + 1
         if spins > SPINS:
             cpu.libc("sched_yield")
-    cpu.raw_atomic("xchg", cpu.state_address("in_guest"), cpu.const(1))
 
 
 @routine(args=(64, 64, 64), returns=None)
 def invalidate_all_cpus(cpu: Any, pid: Any, ea: Any, count: Any) -> None:
-    """Invalidate ``count`` pages from ``ea`` (count 0: everything) of process ``pid`` (-1: any) on all vCPUs."""
+    """Invalidate ``count`` pages from ``ea`` (0: everything) of process ``pid`` (-1: any) on all vCPUs."""
     total = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
     own = cpu.state_address("gpr")
     n = cpu.const(0)
@@ -97,9 +104,8 @@ def invalidate_all_cpus(cpu: Any, pid: Any, ea: Any, count: Any) -> None:
                 flush_state(cpu, state)
             else:
                 flush_pages(cpu, state, ea, count)
-            if state != own:
-                if cpu.raw_load(_at(state, "in_guest"), 64, 8) != 0:
-                    wait_for_poll(cpu, state)
+            if state != own and cpu.raw_load(_at(state, "in_guest"), 64, 8) != 0:
+                wait_for_poll(cpu, state)
         n = n + 1
 
 
@@ -151,9 +157,8 @@ def write_pidr(cpu: Any, value: Any) -> None:
 @routine(args=(64,), returns=None)
 def write_amr(cpu: Any, value: Any) -> None:
     """mtspr AMR: on radix it selects the supervisor TLB (see lp_enter), on hash it flushes."""
-    if (cpu.lpcr & (1 << 20)) == 0:
-        if cpu.amr != value:
-            flush_state(cpu, cpu.state_address("gpr"))
+    if (cpu.lpcr & (1 << 20)) == 0 and cpu.amr != value:
+        flush_state(cpu, cpu.state_address("gpr"))
     cpu.amr = value
 
 
@@ -178,63 +183,195 @@ def change_pending(cpu: Any, clear: Any, bits: Any) -> None:
     cpu.raw_atomic("or", cpu.state_address("pending"), bits)
 
 
-# -- segment lookaside buffer (hash) ---------------------------------------------------------------
+# -- segment lookaside buffer and hashed page table ------------------------------------------------
+#
+# Rules of this part:
+# * A TLB entry exists only while the SLB entry does that it was made through: whatever takes that entry away
+#   or changes it wipes the segment.  So a new SLB entry needs no wipe.
+# * On hash, AMR's change wipes everything: of the supervisor TLBs only that of the present AMR has entries.
+# * ``flush_hpte`` finds an HPTE's translations through the other vCPU's SLB, which that one may be changing.
+#   With several vCPUs slbmte ends in a fence: an SLB entry that ``flush_hpte`` does not see yet belongs to
+#   a vCPU that reads the table after the HPTE was cleared.
 
+SLB_ENTRIES = 32
 SLB_VALID = 0x08000000
+SLB_ESID = 0xFFFFFFFFF0000000
+SLB_CLASS = 0x80
+SLB_SIZE_1T = 1  #: field B
+PROBLEM = 5  #: number of problem state's TLB
+LOW_BITS = 0x7FF  #: groups that a table needs at least, so that its index gives the page number's low bits
+
+
+def segment_mask(cpu: Any, vsid: Any) -> Any:
+    """The bits of an address that name its segment, by the segment's size."""
+    return select((vsid >> 62) == SLB_SIZE_1T, cpu.const(0xFFFFFF0000000000), SLB_ESID)
+
+
+def virtual_hash(vsid: Any) -> Any:
+    """A segment's part of the hash (5.7.7.3), to be xored with the page number within the segment."""
+    number = vsid & 0x3FFFFFFFFFFFF000
+    large = number >> 24
+    return select((vsid >> 62) == SLB_SIZE_1T, large ^ (large << 25), number >> 12)
+
+
+@routine(args=(64,), returns=64)
+def slb_index(cpu: Any, ea: Any) -> Any:
+    """The number of the SLB entry that translates ``ea``, or 32."""
+    n = cpu.const(0)
+    while n < SLB_ENTRIES:
+        esid = cpu.slb_esid[n]
+        if ((esid & SLB_VALID) != 0) & (((esid ^ ea) & segment_mask(cpu, cpu.slb_vsid[n])) == 0):
+            return n
+        n = n + 1
+    return n
+
+
+@routine(args=(64, 64), returns=None)
+def flush_range(cpu: Any, first: Any, last: Any) -> None:
+    """Wipe this vCPU's hash translations of the addresses from ``first`` to ``last``."""
+    data = cpu.state_address("dtlb")
+    _wipe_data(cpu, data + (1 + (cpu.amr >> 62)) * MODE_SIZE, first, last - first)
+    _wipe_data(cpu, data + PROBLEM * MODE_SIZE, first, last - first)
+    _wipe_code(cpu, first, last - first)
+    cpu.n_flush = cpu.n_flush + 1
+
+
+@routine(args=(64, 64, 64), returns=None)
+def _wipe_data(cpu: Any, table: Any, first: Any, length: Any) -> None:
+    none = ~cpu.const(0)
+    entry = table
+    while entry < table + MODE_SIZE:
+        if cpu.raw_load(entry, 64, 8) - first <= length:
+            cpu.raw_store(entry, none, 8)
+        if cpu.raw_load(entry + 8, 64, 8) - first <= length:
+            cpu.raw_store(entry + 8, none, 8)
+        entry = entry + TLB_ENTRY
+
+
+@routine(args=(64, 64), returns=None)
+def _wipe_code(cpu: Any, first: Any, length: Any) -> None:
+    entry = cpu.state_address("ctlb")
+    end = entry + CTLB_ENTRIES * CTLB_ENTRY
+    while entry < end:
+        if cpu.raw_load(entry, 64, 8) - first <= length:
+            cpu.raw_store(entry, ~cpu.const(0), 8)
+        entry = entry + CTLB_ENTRY
+
+
+def _segment_end(cpu: Any, esid: Any, vsid: Any) -> Any:
+    return esid | ~segment_mask(cpu, vsid)
 
 
 @routine(args=(64, 64), returns=None)
 def slb_write(cpu: Any, rs: Any, rb: Any) -> None:
-    """slbmte: entry RB[52:63] (of 32) = ESID and V from RB, VSID and flags from RS."""
-    index = rb & 31
-    old = cpu.slb_esid[index]
-    cpu.slb_esid[index] = rb & 0xFFFFFFFFF8000000
+    """slbmte: entry RB[52:63] (of 32) = ESID and V from RB, B, VSID and flags from RS."""
+    index = rb & (SLB_ENTRIES - 1)
+    old, old_vsid = cpu.slb_esid[index], cpu.slb_vsid[index]
+    new = rb & (SLB_ESID | SLB_VALID)
+    cpu.slb_esid[index] = new
     cpu.slb_vsid[index] = rs
-    if ((old & SLB_VALID) != 0) & ((old ^ rb) & 0xFFFFFFFFF8000000 != 0):
-        flush_state(cpu, cpu.state_address("gpr"))
-    elif (old & SLB_VALID) != 0:
-        flush_state(cpu, cpu.state_address("gpr"))
+    if cpu.smp != 0:
+        cpu.memory_fence()
+    if ((old & SLB_VALID) != 0) & ((old != new) | (old_vsid != rs)):
+        start = old & segment_mask(cpu, old_vsid)
+        flush_range(cpu, start, _segment_end(cpu, start, old_vsid))
 
 
 @routine(args=(64,), returns=None)
 def slb_invalidate(cpu: Any, rb: Any) -> None:
-    """slbie: the entry whose ESID matches RB."""
-    n = cpu.const(0)
-    while n < 32:
-        esid = cpu.slb_esid[n]
-        big = (cpu.slb_vsid[n] >> 62) == 1
-        mask = select(big, cpu.const(0xFFFFFF0000000000), 0xFFFFFFFFF0000000)
-        if ((esid & SLB_VALID) != 0) & (((esid ^ rb) & mask) == 0):
-            cpu.slb_esid[n] = cpu.const(0)
-        n = n + 1
-    flush_state(cpu, cpu.state_address("gpr"))
+    """slbie: the entry whose segment RB is in."""
+    index = slb_index(cpu, rb)
+    if index < SLB_ENTRIES:
+        vsid = cpu.slb_vsid[index]
+        cpu.slb_esid[index] = cpu.slb_esid[index] & ~SLB_VALID
+        start = rb & segment_mask(cpu, vsid)
+        flush_range(cpu, start, _segment_end(cpu, start, vsid))
 
 
 @routine(args=(64,), returns=None)
 def slb_invalidate_all(cpu: Any, ih: Any) -> None:
-    """slbia: all entries but 0 (IH 0, 1, 2, 6), class 1 ones (IH 3), all with entry 0 (IH 4, 7)."""
-    n = cpu.const(0)
-    while n < 32:
-        keep = (n == 0) & (ih != 4) & (ih != 7)
-        class1 = (cpu.slb_vsid[n] & 0x80) != 0
-        keep = keep | ((ih == 3) & ~class1)
-        cpu.slb_esid[n] = select(keep, cpu.slb_esid[n], cpu.slb_esid[n] & ~SLB_VALID)
+    """slbia (3.0B Book III, 5.9.3.2): all entries but 0; since 3.0 IH 3: of class 1, 4: also 0, 7: none.
+
+    Lookaside information never outlives its SLB entry here, so that other values of IH ask for nothing.
+    """
+    ih = select(cpu.isa >= 300, ih, 0)
+    first, last = ~cpu.const(0), cpu.const(0)
+    n = select((ih == 3) | (ih == 4), cpu.const(0), select(ih == 7, cpu.const(SLB_ENTRIES), 1))
+    while n < SLB_ENTRIES:
+        esid, vsid = cpu.slb_esid[n], cpu.slb_vsid[n]
+        if ((esid & SLB_VALID) != 0) & ((ih != 3) | ((vsid & SLB_CLASS) != 0)):
+            cpu.slb_esid[n] = esid & ~SLB_VALID
+            start = esid & segment_mask(cpu, vsid)
+            end = _segment_end(cpu, start, vsid)
+            first, last = select(start < first, start, first), select(end > last, end, last)
         n = n + 1
-    flush_state(cpu, cpu.state_address("gpr"))
+    if first <= last:
+        flush_range(cpu, first, last)
 
 
 @routine(args=(64,), returns=(64, 1))
 def slb_find(cpu: Any, rb: Any) -> Any:
-    """slbfee.: (the entry's VSID doubleword, found)."""
+    """slbfee.: (the VSID doubleword of the entry that RB's segment has, found)."""
+    index = slb_index(cpu, rb)
+    if index >= SLB_ENTRIES:
+        return cpu.const(0), cpu.const(0, 1)
+    return cpu.slb_vsid[index], cpu.const(1, 1)
+
+
+@routine(args=(64, 64), returns=None)
+def flush_hpte(cpu: Any, v: Any, index: Any) -> None:
+    """Wipe what any vCPU has translated through HPTE ``index``, first doubleword ``v``; wait for its users.
+
+    For the hypervisor's threads; ``cpu`` is any vCPU.  The entry's valid bit is clear already.
+    """
+    total = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
+    cpu.memory_fence()
     n = cpu.const(0)
-    value = cpu.const(0)
-    found = cpu.const(0, 1)
-    while n < 32:
-        esid = cpu.slb_esid[n]
-        big = (cpu.slb_vsid[n] >> 62) == 1
-        mask = select(big, cpu.const(0xFFFFFF0000000000), 0xFFFFFFFFF0000000)
-        hit = ((esid & SLB_VALID) != 0) & (((esid ^ rb) & mask) == 0)
-        value = select(hit, cpu.slb_vsid[n], value)
-        found = found | hit
+    while n < total:
+        state = cpu.raw_load(shared_field(cpu, "states") + n * 8, 64, 8)
+        if flush_virtual(cpu, state, v, index) != 0:
+            await_poll(cpu, state)
         n = n + 1
-    return value, found
+
+
+@routine(args=(), returns=None)
+def flush_everything(cpu: Any) -> None:
+    """Wipe all translations of all vCPUs and wait for their users; for the hypervisor's threads."""
+    total = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
+    n = cpu.const(0)
+    while n < total:
+        state = cpu.raw_load(shared_field(cpu, "states") + n * 8, 64, 8)
+        flush_state(cpu, state)
+        await_poll(cpu, state)
+        n = n + 1
+
+
+@routine(args=(64, 64, 64), returns=64)
+def flush_virtual(cpu: Any, state: Any, v: Any, index: Any) -> Any:
+    """Wipe a page table entry's translations of the vCPU at ``state``: how many of its segments had it."""
+    found = cpu.const(0)
+    at = _at(state, "slb_esid")
+    n = cpu.const(0)
+    while n < SLB_ENTRIES:
+        esid = cpu.raw_load(at, 64, 8)
+        vsid = cpu.raw_load(at + (SLOTS["slb_vsid"].offset - SLOTS["slb_esid"].offset), 64, 8)
+        within = ~segment_mask(cpu, vsid) >> 16
+        if ((esid & SLB_VALID) != 0) & (((v ^ vsid) & ~(within | 0xFFF)) == 0):
+            flush_mapping(cpu, state, esid & segment_mask(cpu, vsid), vsid, v, index)
+            found = found + 1
+        at = at + 8
+        n = n + 1
+    return found
+
+
+@routine(args=(64, 64, 64, 64, 64), returns=None)
+def flush_mapping(cpu: Any, state: Any, segment: Any, vsid: Any, v: Any, index: Any) -> None:
+    """Wipe an HPTE's page in the segment at ``segment``: bits 12 to 22 of its address come from the hash."""
+    large = (vsid & 0x100) != 0
+    if (cpu.hpt_mask < LOW_BITS) | (large & ((vsid & 0x10) == 0)):
+        flush_state(cpu, state)
+    else:
+        number = (index >> 3) ^ select((v & 2) != 0, ~cpu.const(0), 0) ^ virtual_hash(vsid)
+        low = select(large, (number << 16) & 0x7F0000, (number << 12) & 0x7FF000)
+        high = (v << 16) & ~segment_mask(cpu, vsid) & ~0x7FFFFF
+        flush_pages(cpu, state, segment | high | low, select(large, cpu.const(16), 1))
