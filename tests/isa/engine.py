@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cases of ``harness`` on the engine's interpreter: real mode, one vCPU, interrupts caught at their vectors."""
+"""The cases of ``harness`` on the engine: real mode, one vCPU, interrupts caught at their vectors."""
 
 from __future__ import annotations
 
