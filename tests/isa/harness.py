@@ -25,7 +25,7 @@ import pytest
 
 import lpar.isa
 from lpar.isa.fields import Kind
-from lpar.isa.oracle import Interrupt, Oracle
+from lpar.isa.oracle import MSR_SF, Interrupt, Oracle
 from lpar.isa.registry import INSTRUCTIONS, Instruction
 
 #: where the memory buffer of a case lies, and its size
@@ -110,9 +110,11 @@ class Case:
 # -- our side -----------------------------------------------------------------------------------------
 
 
-def load_oracle(state: State, *, little: bool = True) -> Oracle:
-    """An oracle in ``state``."""
+def load_oracle(state: State, *, little: bool = True, wide: bool = True) -> Oracle:
+    """An oracle in ``state``; ``wide``: 64-bit mode."""
     cpu = Oracle(bytearray(state.memory), BUFFER, little=little)
+    if not wide:
+        cpu.msr = cpu.msr & (MSR_SF - 1)
     cpu._s["gpr"][:] = state.gpr
     cpu._s["vsr"][:] = state.vsr
     cpu._s["cr"][:] = [state.cr >> (28 - 4 * n) & 15 for n in range(8)]
@@ -134,9 +136,9 @@ def save_oracle(cpu: Oracle, fault: str = "") -> State:
     return State(list(s["gpr"]), list(s["vsr"]), cr, xer, **scalars, memory=bytes(cpu._memory), fault=fault)
 
 
-def run_oracle(case: Case, *, little: bool = True, steps: int = 10_000) -> State:
+def run_oracle(case: Case, *, little: bool = True, wide: bool = True, steps: int = 10_000) -> State:
     """Run ``case`` on the oracle until control leaves its words or an interrupt comes."""
-    cpu = load_oracle(case.before, little=little)
+    cpu = load_oracle(case.before, little=little, wide=wide)
     fault = ""
     try:
         for _ in range(steps):
@@ -278,18 +280,24 @@ def check(
     adjust: Callable[[State], State] = lambda s: s,
     run: Callable[[Case], State] | None = None,
 ) -> None:
-    """Fail unless ``run`` (the oracle if not given) leaves the state that qemu leaves, for every case.
+    """Fail unless ``run`` leaves the state that qemu leaves, for every case.
 
+    Without ``run`` it is the oracle, and the interpreter must agree as well (``tests.cpu.differential``).
     ``ignore`` names fields of State not to compare; ``adjust`` maps both results before comparing
     (to mask what the ISA leaves undefined).
     """
     ours = run or functools.partial(run_oracle, little=little)
     ignored = tuple(ignore)
     problems = []
-    for case, expected in zip(cases, run_qemu(cases, little=little, cpu=cpu), strict=True):
+    wanted = run_qemu(cases, little=little, cpu=cpu)
+    for case, expected in zip(cases, wanted, strict=True):
         differences = compare(adjust(expected), adjust(ours(case)), ignored)
         if differences:
             problems.append(f"{case!r}\n    {disassemble(case.words)}\n    " + "\n    ".join(differences[:8]))
+    if run is None:
+        from tests.cpu.differential import engine_problems
+
+        problems += engine_problems(cases, wanted, little=little, cpu=cpu, ignore=ignored, adjust=adjust)
     if problems:
         pytest.fail(
             f"{len(problems)} of {len(cases)} cases differ from qemu:\n" + "\n".join(problems[:5]),
