@@ -13,6 +13,7 @@ from lpar.accel.protocol import Exit, ExitReason
 from lpar.cpu import layout
 from lpar.cpu.engine import TICKS_PER_SECOND, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
+from lpar.cpu.upkeep import Upkeep
 from lpar.errors import InternalError
 
 MASK64 = (1 << 64) - 1
@@ -232,11 +233,16 @@ class SoftAccelerator:
     def __init__(self, progress: Any = None) -> None:
         self._progress = progress
         self._engine: Engine | None = None
+        self._upkeep: Upkeep | None = None
 
-    def create_vcpus(self, memory: Any, count: int, cpu: str, threads_per_core: int = 1) -> Sequence[SoftVcpu]:
+    def create_vcpus(
+        self, memory: Any, count: int, cpu: str, threads_per_core: int = 1
+    ) -> Sequence[SoftVcpu]:
         """``count`` vCPUs of the model ``cpu``."""
         self._engine = Engine(memory.address, memory.size, MODELS[cpu], self._progress)
-        return [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
+        vcpus = [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
+        self._upkeep = Upkeep(self._engine)
+        return vcpus
 
     def allocate_hpt(self, order: int) -> memoryview:
         """A zeroed hash page table that the vCPUs walk."""
@@ -244,8 +250,19 @@ class SoftAccelerator:
             raise InternalError("no vCPUs yet")
         return self._engine.set_hpt(order)
 
+    def flush_hpte(self, v: int, r: int, index: int) -> None:
+        """Forget what was translated through a hash page table entry."""
+        if self._upkeep is not None:
+            self._upkeep.flush_hpte(v, index)
+
+    def memory_written(self, address: int, length: int) -> None:
+        """Forget instructions decoded from a range of RAM."""
+        if self._upkeep is not None:
+            self._upkeep.memory_written(address, length)
+
     def close(self) -> None:
         """Free what the vCPUs use."""
+        self._upkeep = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None

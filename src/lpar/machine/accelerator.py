@@ -24,5 +24,14 @@ class Accelerator(Protocol):
     def allocate_hpt(self, order: int) -> memoryview | None:
         """A zeroed hash page table of 2**order bytes that the vCPUs walk; None if the host keeps it."""
 
+    def flush_hpte(self, v: int, r: int, index: int) -> None:
+        """A table entry (its doublewords and number; -1: all) was taken down: forget its translations.
+
+        From any thread; no vCPU uses one any more when it returns.
+        """
+
+    def memory_written(self, address: int, length: int) -> None:
+        """Guest memory was changed by us, not by a vCPU.  From any thread."""
+
     def close(self) -> None:
         """Free what the vCPUs use; none of them runs any more."""

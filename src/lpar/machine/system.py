@@ -77,6 +77,8 @@ class System:
             trace_rtas=log.write if config.debug_rtas else None,
             name=config.name or "lpar",
         )
+        partition.flush_hpte = self._accelerator.flush_hpte
+        partition.memory_written = self._accelerator.memory_written
         partition.events = cast("queue.SimpleQueue[Event]", self._around.events)
         partition.rtas_base, partition.rtas_size = self.layout.rtas_addr, self.layout.rtas_size
         return partition

@@ -112,6 +112,12 @@ class FakeAccelerator:
         """A table nobody walks."""
         return memoryview(bytearray(1 << order))
 
+    def flush_hpte(self, v: int, r: int, index: int) -> None:
+        """Nothing is translated here."""
+
+    def memory_written(self, address: int, length: int) -> None:
+        """Nothing is decoded here."""
+
     def close(self) -> None:
         """Remember."""
         self.closed = True
