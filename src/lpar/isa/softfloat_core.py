@@ -259,7 +259,7 @@ def narrow_half(x: Any) -> Any:
 C, FL, FG, FE, FU = 1 << 16, 1 << 15, 1 << 14, 1 << 13, 1 << 12
 
 
-def _class(sign: Any, zero: Any, denormal: Any, infinite: Any, nan: Any) -> Any:
+def class_flags(sign: Any, zero: Any, denormal: Any, infinite: Any, nan: Any) -> Any:
     signed = select(sign, flag(~zero, FL), flag(~zero, FG))
     special = flag(zero, FE) | flag(infinite, FU) | flag(denormal | (zero & sign), C)
     return select(nan, flag(nan, C | FU), signed | special)
@@ -269,21 +269,21 @@ def f64_class(x: Any) -> Any:
     """FPRF (width 32, in place) of a binary64."""
     magnitude = x & MAGNITUDE
     denormal = (magnitude < (1 << 52)) & (magnitude != 0)
-    return _class(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
+    return class_flags(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
 
 
 def r32_class(x: Any) -> Any:
     """FPRF of a single-precision value in binary64 format."""
     magnitude = x & MAGNITUDE
     denormal = (magnitude < (897 << 52)) & (magnitude != 0)
-    return _class(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
+    return class_flags(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
 
 
 def f16_class(x: Any) -> Any:
     """FPRF of a binary16 value in binary64 format."""
     magnitude = x & MAGNITUDE
     denormal = (magnitude < (1009 << 52)) & (magnitude != 0)
-    return _class(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
+    return class_flags(x.bit(63), magnitude == 0, denormal, magnitude == INF, magnitude > INF)
 
 
 def f32_class(x: Any) -> Any:

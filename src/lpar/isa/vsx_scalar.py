@@ -277,8 +277,8 @@ def _any_snan(a: Any, b: Any) -> Any:
 
 
 def max_c(cpu: Any, a: Any, b: Any) -> tuple[Any, Any]:
-    """``a > b ? a : b`` of the C language."""
-    return select(sf.f64_less(b, a), a, b), _any_snan(a, b)
+    """``a >= b ? a : b`` of the C language."""
+    return select(sf.f64_less(b, a) | sf.f64_equal(a, b), a, b), _any_snan(a, b)
 
 
 def min_c(cpu: Any, a: Any, b: Any) -> tuple[Any, Any]:
