@@ -71,7 +71,8 @@ def single(rng: random.Random) -> int:
 
 QUADS = (
     0, 1, (1 << 112) - 1, 1 << 112, 0x7FFF << 112, 0x7FFF8 << 108, 0x7FFF << 112 | 1, 0x3FFF << 112,
-    0x3FFE << 112, 0x4000 << 112, 0x401E << 112, 0x403E << 112, 0x407E << 112, 0x43FE << 112, 0x3C01 << 112, 0x3C00 << 112,
+    0x3FFE << 112, 0x4000 << 112, 0x401E << 112, 0x403E << 112, 0x407E << 112, 0x43FE << 112, 0x3C01 << 112,
+    0x3C00 << 112,
     0x7FFE << 112 | (1 << 112) - 1, 0x43FE_FFFF_FFFF_FFFF_F7FF_FFFF_FFFF_FFFF,
 )  # fmt: skip
 QUAD_EXPONENTS = (16383, 1, 32766, 16383 + 31, 16383 + 63, 16383 + 112, 16383 + 127, 0x3C00, 0x3BCC, 0x43FE)

@@ -43,7 +43,7 @@ def test_negation_comes_after_rounding(name: str) -> None:
 
 def test_doubles_survive_the_way_to_quad_and_back() -> None:
     cpu = Oracle()
-    for x in (0, 1, (1 << 52) - 1, 1 << 52, 0x7FEFFFFFFFFFFFFF, 0x7FF << 52, 0x3FF123456789ABCD, 1 << 63 | 123):
+    for x in (0, 1, (1 << 52) - 1, 1 << 52, (0x7FF << 52) - 1, 0x7FF << 52, 0x3FF123456789ABCD, 1 << 63 | 9):
         wide, flags = sfq.f64_to_f128(cpu, Bits(x, 64))
         back, more = sfq.f128_to_f64(cpu, wide, Bits(0, 32))
         assert (back.v, flags.v, more.v) == (x, 0, 0)
