@@ -24,6 +24,7 @@ from lpar.errors import HostError, InternalError
 TICKS_PER_SECOND = 512_000_000
 MAP_NORESERVE = 0x4000
 LPCR_LD = 1 << 17
+RETRY = TICKS_PER_SECOND // 1000  #: look again after a millisecond at a vCPU that was told of its deadline
 
 
 class Region:
@@ -146,6 +147,8 @@ class Thread:
         self._block = Region(STATE_SIZE)
         self.state = State(self._block.address)
         self.index = index
+        self.running = False  #: inside ``run``: its decrementer counts
+        self._run, self._base = engine.code.run, engine.code.base
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._flush = engine.code.routine("flush_state", ctypes.c_uint64)
         self._request = engine.code.routine("set_request", ctypes.c_uint64)
@@ -185,11 +188,10 @@ class Thread:
         """Run until an exit; gives the exit reason of ``layout``."""
         state = self.state
         state.set("exit_reason", 0)
-        self.engine.timer.enter()
-        try:
-            self.engine.code.run(state.address, self.engine.code.base)
-        finally:
-            self.engine.timer.leave()
+        self.running = True
+        self.engine.timer.expect(state)
+        self._run(state.address, self._base)
+        self.running = False
         return state.get("exit_reason")
 
     def request(self, bits: int) -> None:
@@ -214,66 +216,58 @@ class Thread:
 class Timer:
     """The thread that notices decrementer deadlines while vCPUs run.
 
-    It sleeps until the earliest deadline of a running vCPU; native code wakes it through the eventfd
-    when a nearer deadline is written.
+    It sleeps until the earliest deadline of a running vCPU.  Whoever sets a nearer one than ``next_wake`` writes
+    the eventfd: native code at mtdec, ``expect`` at entry.  While the thread scans, ``next_wake`` is NEVER, so
+    that no deadline set meanwhile goes unnoticed.
     """
 
-    MAX_SLEEP = 0.25  #: seconds; a safety net only
+    NEVER = (1 << 63) - 1
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._running = 0
-        self._lock = threading.Lock()
+        self._next_wake = self.NEVER
+        engine.share("next_wake", self.NEVER)
         self._stop = False
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._loop, name="lpar-timer", daemon=True)
+        self._thread.start()
 
-    def enter(self) -> None:
-        """A vCPU starts to run."""
-        with self._lock:
-            self._running += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="lpar-timer", daemon=True)
-                self._thread.start()
-        os.eventfd_write(self.fd, 1)
-
-    def leave(self) -> None:
-        """A vCPU stopped running."""
-        with self._lock:
-            self._running -= 1
+    def expect(self, state: State) -> None:
+        """A vCPU with this state starts to run."""
+        if state.get("dec_deadline") - state.get("tb_offset") < self._next_wake:
+            os.eventfd_write(self.fd, 1)
 
     def _loop(self) -> None:
         while not self._stop:
             timeout = self._scan()
             if poll.select([self.fd], [], [], timeout)[0]:
-                try:
-                    os.eventfd_read(self.fd)
-                except BlockingIOError:
-                    pass
+                os.eventfd_read(self.fd)
+
+    def _publish(self, wake: int) -> None:
+        self._next_wake = wake
+        self.engine.share("next_wake", wake)
 
     def _scan(self) -> float | None:
         """Request a poll of every vCPU whose deadline has passed; seconds until the next, or None."""
-        if not self._running:
-            self.engine.share("next_wake", 0)
-            return None
+        self._publish(self.NEVER)
         now = time.monotonic_ns() * 64 // 125
-        nearest = now + int(self.MAX_SLEEP * TICKS_PER_SECOND)
+        nearest = self.NEVER
         for thread in self.engine.threads:
             state = thread.state
-            if state.get("dec_level") or not state.get("in_guest"):
+            if not thread.running or state.get("dec_level"):
                 continue
-            deadline = state.get("dec_deadline") - state.get("tb_offset")
-            if deadline <= now:
+            deadline = (state.get("dec_deadline") - state.get("tb_offset")) & ((1 << 64) - 1)
+            if deadline <= now or deadline >> 63:
                 thread.request(layout.REQ_INTERRUPT)
+                nearest = min(nearest, now + RETRY)
             else:
                 nearest = min(nearest, deadline)
-        self.engine.share("next_wake", nearest)
-        return max(0.0, (nearest - now) / TICKS_PER_SECOND)
+        self._publish(nearest)
+        return None if nearest == self.NEVER else min((nearest - now) / TICKS_PER_SECOND, 3600.0)
 
     def close(self) -> None:
         """End the thread."""
         self._stop = True
-        if self._thread is not None:
-            os.eventfd_write(self.fd, 1)
-            self._thread.join()
+        os.eventfd_write(self.fd, 1)
+        self._thread.join()
         os.close(self.fd)
