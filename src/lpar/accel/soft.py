@@ -11,7 +11,7 @@ from typing import Any
 
 from lpar.accel.protocol import Exit, ExitReason
 from lpar.cpu import layout
-from lpar.cpu.engine import TICKS_PER_SECOND, Engine, Model, Thread
+from lpar.cpu.engine import TICKS_PER_SECOND, Code, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
 from lpar.cpu.upkeep import Upkeep
 from lpar.errors import InternalError
@@ -228,10 +228,14 @@ _WRITE: dict[str, Callable[[SoftVcpu, int], None]] = {
 
 
 class SoftAccelerator:
-    """vCPUs on our own engine."""
+    """vCPUs on our own engine.
+
+    Its code is loaded at once: all of it has to lie within 2 GiB of the address space, which may not be
+    had any more when the guest's RAM is mapped.
+    """
 
     def __init__(self, progress: Any = None) -> None:
-        self._progress = progress
+        Code.get(progress)
         self._engine: Engine | None = None
         self._upkeep: Upkeep | None = None
 
@@ -239,7 +243,7 @@ class SoftAccelerator:
         self, memory: Any, count: int, cpu: str, threads_per_core: int = 1
     ) -> Sequence[SoftVcpu]:
         """``count`` vCPUs of the model ``cpu``."""
-        self._engine = Engine(memory.address, memory.size, MODELS[cpu], self._progress)
+        self._engine = Engine(memory.address, memory.size, MODELS[cpu])
         vcpus = [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
         self._upkeep = Upkeep(self._engine)
         return vcpus

@@ -56,8 +56,8 @@ class System:
         self.config = config
         self._around = around
         self.layout = _layout(config)
+        self._accelerator = around.accelerator()  # before RAM takes the room of its code
         self.memory = GuestMemory(config.memory, hugetlbfs=config.hugetlbfs)
-        self._accelerator = around.accelerator()
         threads = threads_per_core(config.cpus, MODELS[config.cpu])
         vcpus = self._accelerator.create_vcpus(self.memory, config.cpus, config.cpu, threads)
         self.partition = self._make_partition(vcpus)
