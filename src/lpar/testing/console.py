@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 DEFAULT_TIMEOUT = 120.0  #: seconds that one ``expect`` waits
@@ -33,12 +33,16 @@ class ConsoleError(AssertionError):
 class Session:
     """A running program; on pipes, or with ``terminal`` on a pseudo-terminal of its own.
 
-    ``stderr`` holds, after ``wait``, what it wrote there.
+    ``env`` is its whole environment, ours unless given.  ``stderr`` holds, after ``wait``, what it
+    wrote there.
     """
 
-    def __init__(self, command: Sequence[str], *, terminal: bool = False) -> None:
+    def __init__(
+        self, command: Sequence[str], *, terminal: bool = False, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._env = env
         self.stderr = ""
-        self.output = b""  #: all that was printed so far
+        self.output = bytearray()  #: all that was printed so far
         self._at = 0  #: how much of it has been matched
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.terminal: int | None = None  #: the follower's side, to look at its settings
@@ -51,7 +55,12 @@ class Session:
         child_input, self._input = os.pipe()
         self._output, child_output = os.pipe()
         self.process = subprocess.Popen(
-            command, stdin=child_input, stdout=child_output, stderr=self._errors, start_new_session=True
+            command,
+            stdin=child_input,
+            stdout=child_output,
+            stderr=self._errors,
+            start_new_session=True,
+            env=self._env,
         )
         os.close(child_input)
         os.close(child_output)
@@ -62,7 +71,12 @@ class Session:
         self._input = self._output = leader
         become = [sys.executable, "-c", _ON_TERMINAL, *command]
         self.process = subprocess.Popen(
-            become, stdin=self.terminal, stdout=self.terminal, stderr=self._errors, start_new_session=True
+            become,
+            stdin=self.terminal,
+            stdout=self.terminal,
+            stderr=self._errors,
+            start_new_session=True,
+            env=self._env,
         )
 
     def __enter__(self) -> Session:
@@ -104,6 +118,23 @@ class Session:
             if not self._read(deadline):
                 raise ConsoleError(f"no {pattern!r} {self._why(deadline)}; last lines:\n{self._tail()}")
 
+    def read(self, count: int, timeout: float = DEFAULT_TIMEOUT) -> bytes:
+        """The next ``count`` bytes that it prints.  Raises ConsoleError as ``expect``."""
+        deadline = time.monotonic() + timeout
+        while len(self.output) < self._at + count:
+            if not self._read(deadline):
+                got = f"{len(self.output) - self._at} bytes of {count}"
+                raise ConsoleError(f"{got} {self._why(deadline)}; last lines:\n{self._tail()}")
+        data = bytes(self.output[self._at : self._at + count])
+        self._at += count
+        return data
+
+    def close_output(self) -> None:
+        """Stop reading: the program's next output finds nobody (pipes only)."""
+        if self._output >= 0:
+            os.close(self._output)
+        self._output = -1
+
     def wait(self, timeout: float = DEFAULT_TIMEOUT) -> int:
         """Read to the end; the exit status.  Raises ConsoleError when it does not end in time."""
         deadline = time.monotonic() + timeout
@@ -135,6 +166,8 @@ class Session:
 
     def _read(self, deadline: float) -> bool:
         """Take some output; False at its end or at the deadline."""
+        if self._output < 0:
+            return False
         left = max(deadline - time.monotonic(), 0)
         if self.terminal is not None and self.process.poll() is not None:
             left = 0  # our copy of the follower keeps the terminal open: there is no end of file

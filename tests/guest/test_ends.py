@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a run can end: the exit status, what is said, and the terminal as it was."""
+
+from __future__ import annotations
+
+import signal
+import termios
+
+import pytest
+from tests.guest.conftest import Boot
+
+from lpar.cli.guests import Guest
+from lpar.testing.console import Session
+from lpar.testing.shell import BOOT_TIMEOUT, LPAR, Shell
+
+
+def test_panic(debian: Guest) -> None:
+    """An init that ends is a panic: status 255, one line."""
+    files = ["-k", str(debian.kernel), "-i", str(debian.initrd)]
+    with Session([*LPAR, "run", *files, "-p", "console=hvc0 rdinit=/bin/false"]) as session:
+        assert session.wait(BOOT_TIMEOUT) == 255
+        assert b"Kernel panic - not syncing: Attempted to kill init!" in session.output
+        assert session.stderr.splitlines()[1].startswith("lpar: error: the guest panicked")
+
+
+def test_panic_with_reboot(boot: Boot) -> None:
+    """``panic=1`` asks for a reboot; with --no-reboot that ends the run all the same."""
+    shell = boot("--no-reboot", "-p", "panic=1").ready()
+    shell.session.send("echo c > /proc/sysrq-trigger")
+    assert shell.session.wait() in (0, 255)
+    assert b"sysrq triggered crash" in shell.session.output
+
+
+def test_reboot(boot: Boot) -> None:
+    """The second boot is a whole one; what the guest left in RAM is gone."""
+    shell = boot("-c", "1").ready()
+    first = shell.run("cat /proc/sys/kernel/random/boot_id; touch /run/mark")
+    shell.session.send("reboot -f")
+    shell.session.expect("Linux version", BOOT_TIMEOUT)
+    shell.ready()
+    assert shell.run("cat /proc/sys/kernel/random/boot_id") != first
+    assert shell.try_run("test -e /run/mark")[0] == 1
+    assert shell.power_off() == 0
+
+
+def test_no_reboot(boot: Boot) -> None:
+    shell = boot("--no-reboot").ready()
+    shell.session.send("reboot -f")
+    assert shell.session.wait() == 0
+    assert shell.session.output.count(b"Linux version") == 1
+
+
+def test_timeout(boot: Boot) -> None:
+    shell = boot("--timeout", "3")
+    assert shell.session.wait() == 124
+    assert shell.session.stderr.splitlines()[-1] == "lpar: error: the guest did not end within 3 s"
+
+
+def test_halt_waits_for_the_user(boot: Boot) -> None:
+    """``halt`` is no power-off: the partition stays, and Ctrl-a x or a signal ends it."""
+    shell = boot().ready()
+    shell.session.send("halt -f")
+    shell.session.expect("System halted")
+    assert shell.session.process.poll() is None
+    shell.session.kill(signal.SIGTERM)
+    assert shell.session.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("when", ["boot", "shell"])
+@pytest.mark.parametrize("end", ["keys", "TERM", "HUP", "INT"])
+def test_ended_from_outside(boot: Boot, end: str, when: str) -> None:
+    """Ctrl-a x and signals, in the middle of the boot and at the prompt: the terminal is as it was."""
+    if when == "shell" and end in ("HUP", "INT"):
+        pytest.skip("one boot to the shell for each kind of end is enough")
+    shell = boot(terminal=True)
+    session = shell.session
+    assert session.terminal is not None
+    before = termios.tcgetattr(session.terminal)
+    _reach(shell, when)
+    assert termios.tcgetattr(session.terminal) != before
+    if end == "keys":
+        session.send_bytes(b"\x01x")
+    else:
+        session.kill(signal.Signals[f"SIG{end}"])
+    assert session.wait() == (0 if end == "keys" else 128 + signal.Signals[f"SIG{end}"])
+    assert termios.tcgetattr(session.terminal) == before
+
+
+def _reach(shell: Shell, when: str) -> None:
+    if when == "boot":
+        shell.session.expect("Linux version", BOOT_TIMEOUT)
+    else:
+        shell.ready()
+
+
+def test_stdout_closed(boot: Boot) -> None:
+    """Nobody reads the console any more: the run ends and says why."""
+    shell = boot()
+    shell.session.expect("Linux version", BOOT_TIMEOUT)
+    shell.session.close_output()
+    assert shell.session.wait() == 1
+    assert shell.session.stderr.splitlines()[-1].startswith("lpar: error: nobody reads the guest's console")

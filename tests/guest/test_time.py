@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest's clocks, and what a guest costs that has nothing to do."""
+
+from __future__ import annotations
+
+import time
+
+from tests.guest.conftest import Idle, wait_until
+
+from lpar.testing.shell import Shell, cpu_seconds
+
+MINUTE = 60.0
+
+
+def test_wall_clock(shared: Shell) -> None:
+    """The guest reads the host's time at its boot, through RTAS."""
+    assert abs(int(shared.run("date +%s")) - time.time()) < 3
+
+
+def test_sleep(shared: Shell) -> None:
+    """Timers fire when they should: not early, and not late by a tick of a second."""
+    begin = time.monotonic()
+    shared.run("sleep 1; sleep 1; sleep 1")
+    assert 3.0 <= time.monotonic() - begin < 4.0
+
+
+def test_idle_guest_and_its_clock(idle: Idle) -> None:
+    """Over a minute and more: under 3 % of a host core, clocks within 0.1 % of the host's."""
+    pid = idle.shell.session.process.pid
+    wait_until(idle.host + MINUTE - 20)
+    used, begin = cpu_seconds(pid), time.monotonic()
+    wait_until(max(idle.host + MINUTE, begin + 20))
+    busy = (cpu_seconds(pid) - used) / (time.monotonic() - begin)
+    host, guest = idle.shell.uptime()
+    drift = (guest - idle.guest) / (host - idle.host) - 1
+    print(f"idle guest: {busy:.2%} of a core; clock {drift:+.4%} over {host - idle.host:.0f} s")
+    assert busy < 0.03
+    assert abs(drift) < 0.001
+    assert idle.shell.power_off() == 0
