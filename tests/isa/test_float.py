@@ -132,8 +132,7 @@ def memory_cases(found: Instruction, count: int) -> list[Case]:
 
 def without_low_half(state: State) -> State:
     """qemu 7.2 leaves element 1, which ISA 3.0 calls undefined; ISA 3.1 clears it, and so do we."""
-    if state.vsr:
-        state.vsr = [v >> 64 for v in state.vsr]
+    state.vsr = [v >> 64 << 64 for v in state.vsr]
     return state
 
 
