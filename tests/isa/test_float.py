@@ -6,7 +6,9 @@ from __future__ import annotations
 import random
 
 import pytest
+from tests.isa import engine
 from tests.isa.float_cases import (
+    MSR_FE,
     SIGFPE,
     check_instruction,
     defined_in,
@@ -109,6 +111,22 @@ def test_enabled_exceptions(name: str) -> None:
     for case, expected in zip(cases, run_qemu(cases), strict=True):
         differences = compare(expected, run_trapping(case), ignore=["fpscr", "cr"])
         assert differences == [], repr(case)
+        signals += expected.fault == SIGFPE
+    assert signals
+
+
+@pytest.mark.parametrize("name", [*ENABLED, "mtfsf{.}", "mtfsb1{.}", "fcmpo", "xscmpgtdp"])
+def test_enabled_exceptions_on_the_engine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, interpreter against oracle, FPSCR and CR1 included."""
+    monkeypatch.setattr(engine, "MSR", engine.MSR | MSR_FE)
+    [found] = [i for i in ALL if i.name == name]
+    cases = float_cases(found, 100)
+    rng = random.Random(name)
+    signals = 0
+    for case in cases:
+        case.before.fpscr = case.before.fpscr & 3 | rng.choice(ALL_ENABLES)
+        expected = run_trapping(case)
+        assert compare(expected, engine.run_engine(case)) == [], repr(case)
         signals += expected.fault == SIGFPE
     assert signals
 
