@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from tests.isa.harness import BUFFER, CODE, SIGNALS, XER_BITS, Case, State, load_all
+from tests.isa.harness import BUFFER, CODE, SIGNALS, XER_BITS, Case, State, assemble, load_all
 
 from lpar.accel.soft import MODELS, SoftVcpu
 from lpar.cpu import layout
@@ -22,14 +22,14 @@ from lpar.cpu.engine import Engine
 from lpar.cpu.layout import SLOTS
 from lpar.host.memory import GuestMemory
 
-SF, VEC, VSX, EE, PR, FP, IR, DR, RI, LE = (
-    1 << 63, 1 << 25, 1 << 23, 1 << 15, 1 << 14, 1 << 13, 1 << 5, 1 << 4, 2, 1,
+SF, VEC, VSX, EE, PR, FP, ME, IR, DR, RI, LE = (
+    1 << 63, 1 << 25, 1 << 23, 1 << 15, 1 << 14, 1 << 13, 1 << 12, 1 << 5, 1 << 4, 2, 1,
 )  # fmt: skip
 LPCR_HR, LPCR_UPRT, LPCR_LD = 1 << 20, 1 << 22, 1 << 17
 SC1 = 0x44000022  #: ``sc 1``
 TABLES = 0x20000  #: guest real: process table, then the radix tree
 PAGES = (0x40000, 0x52000, 0x61000)  #: guest real pages of the buffer, apart on purpose
-WATCHDOG = 60.0  #: seconds
+WATCHDOG = 20.0  #: seconds
 PAGE_R, PAGE_W, PAGE_X, PAGE_PRIV = 4, 2, 1, 8  #: radix PTE: encoded access authority
 PTE_VALID, PTE_LEAF, PTE_R, PTE_C = 1 << 63, 1 << 62, 0x100, 0x80
 
@@ -72,7 +72,33 @@ class Bench:
 
     def run(self) -> int:
         """Run the vCPU until an exit; gives the reason (``layout.EXIT_*``)."""
-        return self.thread.run()
+        with watchdog(self):
+            return self.thread.run()
+
+    def start(self, lines: Iterable[str], *, msr: int, at: int = CODE, **regs: int) -> None:
+        """Put ``lines`` and ``sc 1`` at ``at`` (also real) in the byte order of ``msr``; set registers."""
+        self.put_code(at, [*assemble(lines), SC1], little=bool(msr & LE))
+        for name, value in {"msr": msr, "pc": at, **regs}.items():
+            self.cpu.set_reg(name, value)
+        self.cpu.flush_tlb()
+
+    def execute(
+        self, lines: Iterable[str], *, msr: int = SF | ME | RI | LE, at: int = CODE, **regs: int
+    ) -> int:
+        """``start`` and ``run``: gives the address of the ``sc 1`` that ended it."""
+        self.start(lines, msr=msr, at=at, **regs)
+        return self.go()
+
+    def go(self) -> int:
+        """``run`` to a hypercall: gives the address of its ``sc 1``.  Raises RuntimeError for another exit."""
+        reason = self.run()
+        if reason != layout.EXIT_HCALL:
+            raise RuntimeError(f"exit {reason} at {self.cpu.get_reg('pc'):#x}")
+        return self.cpu.get_reg("pc") - 4
+
+    def __getitem__(self, name: str) -> int:
+        """A register."""
+        return self.cpu.get_reg(name)
 
 
 class Radix:

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixtures: a bare engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.cpu.runner import Bench
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """1 MiB of RAM, one vCPU in real mode, ``sc 1`` at all vectors."""
+    made = Bench()
+    made.fill_vectors()
+    yield made
+    made.close()
