@@ -107,6 +107,15 @@ def test_power_off(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert [accelerator.closed for accelerator in bench.accelerators] == [True]
 
 
+def test_nothing_runs_behind_the_power_off(bench: Bench) -> None:
+    def guest(cpu: ScriptedVcpu) -> Program:
+        yield from cpu.rtas("power-off", *POWER_OFF)
+        yield from cpu.print(b"still here")
+
+    assert bench.run(guest) == 0
+    assert bench.output() == b""
+
+
 def test_entry_state(bench: Bench) -> None:
     """r3 is a device tree in guest memory that describes this machine; r5 is 0."""
     seen: dict[str, Any] = {}

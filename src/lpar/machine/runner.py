@@ -40,6 +40,10 @@ class VcpuRunner:
         """Let the vCPU run as soon as the partition has it started."""
         self._thread.start()
 
+    def end(self) -> None:
+        """Do not run the vCPU again once it comes back by itself."""
+        self._ending = True
+
     def request_stop(self) -> None:
         """Ask the thread to end; returns at once."""
         self._ending = True

@@ -44,6 +44,18 @@ class Surroundings:
     events: Events
 
 
+class _GuestEnds:
+    """Where the partition puts what ends the boot: no vCPU goes on behind its own power-off call."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    def put(self, event: Event) -> None:
+        """Called in a vCPU's thread."""
+        self._system.end_runners()
+        self._system.around.events.put(event)
+
+
 class System:
     """Memory, vCPUs and partition of one boot; ``kept`` is what the boot before left (see ``keep``).
 
@@ -54,7 +66,7 @@ class System:
         self, config: MachineConfig, around: Surroundings, kept: dict[str, Any] | None = None
     ) -> None:
         self.config = config
-        self._around = around
+        self.around = around
         self.layout = _layout(config)
         self._accelerator = around.accelerator()  # before RAM takes the room of its code
         self.memory = GuestMemory(config.memory, hugetlbfs=config.hugetlbfs)
@@ -71,7 +83,7 @@ class System:
         partition = Partition(
             self.memory,
             vcpus,
-            self._around.console,
+            self.around.console,
             allocate_hpt=self._accelerator.allocate_hpt,
             trace_hcall=log.write if config.debug_hcall else None,
             trace_rtas=log.write if config.debug_rtas else None,
@@ -79,13 +91,13 @@ class System:
         )
         partition.flush_hpte = self._accelerator.flush_hpte
         partition.memory_written = self._accelerator.memory_written
-        partition.events = cast("queue.SimpleQueue[Event]", self._around.events)
+        partition.events = cast("queue.SimpleQueue[Event]", _GuestEnds(self))
         partition.rtas_base, partition.rtas_size = self.layout.rtas_addr, self.layout.rtas_size
         return partition
 
     def _runner(self, index: int) -> VcpuRunner:
         trace = log.write if self.config.debug_mmio else None
-        return VcpuRunner(self.partition.vcpus[index], self.partition, self._around.events.put, trace)
+        return VcpuRunner(self.partition.vcpus[index], self.partition, self.around.events.put, trace)
 
     def load(self) -> None:
         """Fill guest memory and set the first vCPU to the guest's entry."""
@@ -97,6 +109,11 @@ class System:
         """Let the guest run."""
         for runner in self._runners:
             runner.start()
+
+    def end_runners(self) -> None:
+        """Let no vCPU run on after the exit it is in."""
+        for runner in self._runners:
+            runner.end()
 
     def stop(self) -> None:
         """Bring all vCPUs back from the guest, for good.  Raises InternalError if one does not come."""
