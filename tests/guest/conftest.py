@@ -43,7 +43,7 @@ def idle(debian: Guest) -> Iterator[Idle]:
 @pytest.fixture(scope="session")
 def shared(debian: Guest) -> Iterator[Shell]:
     """A guest with a shell on a pipe, for all tests that leave it as it was."""
-    shell = boot_debian("--debug-rtas").ready()
+    shell = boot_debian().ready()
     yield shell
     shell.session.close()
 

@@ -29,8 +29,12 @@ class Shell:
         self.session = session
 
     def ready(self, timeout: float = BOOT_TIMEOUT) -> Shell:
-        """Wait for the prompt.  Raises ConsoleError if none comes."""
+        """Wait for the prompt, then keep the kernel's messages off the terminal.
+
+        Raises ConsoleError if no prompt comes.
+        """
         self.session.expect(PROMPT, timeout)
+        self.run("dmesg -n 1")
         return self
 
     def run(self, line: str, timeout: float = DEFAULT_TIMEOUT) -> str:
