@@ -13,5 +13,5 @@ def choose(name: str, progress: Any = None) -> Any:
     if name in ("auto", "jit", "interp"):
         from lpar.accel.soft import SoftAccelerator
 
-        return SoftAccelerator(progress)
+        return SoftAccelerator(progress, jit=name != "interp")
     raise ConfigError(f"no accelerator {name} here", hint="use --accel auto, jit or interp")

@@ -234,8 +234,9 @@ class SoftAccelerator:
     had any more when the guest's RAM is mapped.
     """
 
-    def __init__(self, progress: Any = None) -> None:
+    def __init__(self, progress: Any = None, *, jit: bool = True) -> None:
         Code.get(progress)
+        self._jit = jit
         self._engine: Engine | None = None
         self._upkeep: Upkeep | None = None
 
@@ -246,6 +247,8 @@ class SoftAccelerator:
         self._engine = Engine(memory.address, memory.size, MODELS[cpu])
         vcpus = [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
         self._upkeep = Upkeep(self._engine)
+        if self._jit:
+            self._engine.start_jit()
         return vcpus
 
     def allocate_hpt(self, order: int) -> memoryview:

@@ -42,6 +42,8 @@ class Bundle:
     entries: list[tuple[int, int, int, int, int, int, int]] = field(default_factory=list)
     #: for each of 65536 buckets the index of its first entry
     buckets: bytes = b""
+    #: routine -> state fields that it may touch, those of routines that it calls included
+    touched: dict[str, set[str]] = field(default_factory=dict)
 
 
 def cache_directory() -> Path:
@@ -123,11 +125,10 @@ def build(progress: Progress | None = None) -> Bundle:
     arch = platform.machine()
     variants = handlers.all_variants()
     modules = [Module(arch) for _ in range(MODULES)]
-    for i, routine in enumerate(ROUTINES.values()):
-        trace_routine(modules[i % MODULES], routine)
+    used = {r.name: trace_routine(modules[i % MODULES], r) for i, r in enumerate(ROUTINES.values())}
     for name, body in native_flow.SPECIALS.items():
         handlers.trace_special(modules[0], name, body)
-    bundle = Bundle()
+    bundle = Bundle(touched=_closure(used))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         share = -(-len(variants) // MODULES)
         jobs = []
@@ -143,6 +144,21 @@ def build(progress: Progress | None = None) -> Bundle:
             report("compiling", n + 1, MODULES)
     _fill_table(bundle, variants, list(native_flow.SPECIALS))
     return bundle
+
+
+def _closure(used: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Each routine's fields with those of all routines that it reaches."""
+    closed = {}
+    for name in used:
+        seen: set[str] = set()
+        todo = [name]
+        while todo:
+            for each in used[todo.pop()] - seen:
+                seen.add(each)
+                if each.startswith("rt_"):
+                    todo.append(each[3:])
+        closed[name] = seen
+    return closed
 
 
 def _fill_table(bundle: Bundle, variants: Sequence[handlers.Variant], specials: list[str]) -> None:

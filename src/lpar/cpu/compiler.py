@@ -34,17 +34,20 @@ def host_description() -> str:
     return f"{llvmlite.__version__} {llvm.llvm_version_info} {llvm.get_host_cpu_name()} {features} {platform.python_version()}"
 
 
-def target_machine(opt: int = 2) -> Any:
-    """A code generator for this host."""
+ARCH = platform.machine()
+
+
+def target_machine(opt: int = 2, *, pic: bool = False) -> Any:
+    """A code generator for this host; ``pic``: position independent, for regions."""
     _initialize()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
         opt=opt,
-        reloc="static",
-        codemodel="jitdefault",
-        jit=True,
+        reloc="pic" if pic else "static",
+        codemodel="small" if pic else "jitdefault",
+        jit=not pic,
     )
 
 
@@ -59,6 +62,24 @@ def compile_module(module: Module, level: int = 2) -> bytes:
     machine = target_machine()
     parsed = llvm.parse_assembly(module.text(machine.triple, str(machine.target_data)))
     options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    passes = builder.getModulePassManager()
+    passes.run(parsed, builder)
+    return bytes(machine.emit_object(parsed))
+
+
+_region_machine: Any = None
+
+
+def compile_region(module: Module) -> bytes:
+    """A compiled region as a position-independent object file."""
+    global _region_machine
+    if _region_machine is None:
+        _region_machine = target_machine(pic=True)
+    machine = _region_machine
+    parsed = llvm.parse_assembly(module.text(machine.triple, str(machine.target_data)))
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import platform
 import select as poll
 import threading
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpar.cpu import build, layout
+from lpar.cpu.arena import Arena
 from lpar.cpu.layout import STATE_SIZE, State
 from lpar.cpu.native_code import STRIDE
 from lpar.cpu.native_shared import SHARED, SHARED_SIZE
@@ -61,8 +63,23 @@ class Code:
         image = build.decode_image(bundle, offsets)
         self.table = Region(len(image))
         self.table.map[: len(image)] = image
+        #: what compiled regions call: number and address of each routine and special handler
+        names = ["rt_" + n for n in bundle.touched] + [n for n in bundle.symbols if n.startswith("lp_")]
+        self.links = {name: number for number, name in enumerate(names)}
+        self.link_addresses = [self._linker.address(name) for name in names]
+        self.touched = bundle.touched
+        self.arena = self._arena()
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
         self.run = prototype(self._linker.address("lp_run"))
+
+    def _arena(self) -> Arena | None:
+        """Room for compiled regions, now that it can be had near the handlers."""
+        if platform.machine() != "x86_64":
+            return None
+        try:
+            return Arena(self.base)
+        except OSError:
+            return None
 
     def _offset(self, address: int) -> int:
         offset = address - self.base
@@ -107,6 +124,7 @@ class Engine:
         self.threads: list[Thread] = []
         self.hpt: Region | None = None
         self.timer = Timer(self)
+        self.jit: Any = None
         self._shared[SHARED["timer_fd"] // 8] = self.timer.fd
 
     def share(self, name: str, value: int, index: int = 0) -> None:
@@ -132,8 +150,17 @@ class Engine:
             thread.state.set("hpt_mask", (1 << (order - 7)) - 1)
         return memoryview(self.hpt.map)
 
+    def start_jit(self) -> None:
+        """Compile what is hot from now on; without effect where the host has no executable memory for us."""
+        from lpar.cpu.jit import Jit
+
+        if self.code.arena is not None:
+            self.jit = Jit(self, self.code.arena)
+
     def close(self) -> None:
-        """Stop the timer thread and give the tables back.  No vCPU may be running."""
+        """Stop the engine's threads and give the tables back.  No vCPU may be running."""
+        if self.jit is not None:
+            self.jit.close()
         self.timer.close()
         for thread in self.threads:
             os.close(thread.wake_fd)
@@ -180,6 +207,8 @@ class Thread:
             state.set(name, value)
         for i, region in enumerate(engine.regions):
             state.set("code_base", region.address, i)
+        for i, address in enumerate(engine.code.link_addresses):
+            state.set("links", address, i)
         if engine.model.dec_bits > 32:
             state.set("lpcr", LPCR_LD)
         self.flush_tlb()

@@ -115,6 +115,7 @@ class Module:
         lines += [t for n, t in self.declared.items() if n not in self.defined]
         lines += self.functions
         lines.append('!0 = !{!"branch_weights", i32 1, i32 4000}')
+        lines.append("!1 = !{}")
         return "\n".join(lines) + "\n"
 
 
@@ -204,11 +205,24 @@ class IrBits:
     __rmul__ = __mul__
 
     def __and__(self, other: Any) -> IrBits:
+        if not self.n:
+            b = self._other(other)
+            ones = (1 << self.w) - 1
+            if b.c == ones or self.c == 0:
+                return self
+            if self.c == ones or b.c == 0:
+                return b
         return self._binary("and", other, "__and__")
 
     __rand__ = __and__
 
     def __or__(self, other: Any) -> IrBits:
+        if not self.n:
+            b = self._other(other)
+            if b.c == 0:
+                return self
+            if self.c == 0:
+                return b
         return self._binary("or", other, "__or__")
 
     __ror__ = __or__

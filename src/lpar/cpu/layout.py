@@ -85,6 +85,10 @@ ENGINE: dict[str, int] = {
     "n_goto": 0,
     "last_illegal": 0,
     "scratch": 8,
+    # the compiled tier
+    "links": 1024,  # addresses of routines and special handlers, see Code.links
+    "samples": 64,  # ring of record addresses where polls found us
+    "n_samples": 0,
 }
 
 #: bits of ``pending``
@@ -96,6 +100,7 @@ REQ_INTERRUPT = 1  #: look at pending interrupts and the decrementer
 REQ_KICK = 2  #: go back to Python
 REQ_FLUSH = 4  #: flush the TLBs
 REQ_QUIESCE = 8  #: somebody waits for us to pass a poll
+REQ_SAMPLE = 16  #: note where we are, for the compiled tier
 #: exit reasons
 EXIT_HCALL, EXIT_MMIO_READ, EXIT_MMIO_WRITE, EXIT_KICKED, EXIT_HALTED, EXIT_INTERNAL = range(1, 7)
 

@@ -10,7 +10,8 @@ Rules of this file (why no locks):
 * A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it reads
   the word again after it stored the record.  A store to a marked page writes the word first and wipes the
   record after.  So a stale record cannot survive.
-* Page flags: 0 plain, else 1 + the number of stores seen since the page was marked.
+* Page flags: 0 plain, else 1 + the number of stores seen since the page was marked; COMPILED is set besides while
+  a record of the page may lead to a compiled region (``lpar.cpu.jit``): then a store wipes the whole page.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from lpar.isa.values import select
 
 RECORDS = 8192  #: bytes of records for a page
 STRIDE = RECORDS + 64  #: bytes between two pages' records
+COMPILED = 0x80
 FORGIVE = 32  #: stores to a code page before it is taken for data
 NO_TAG = -1
 ENTRY = 32  #: bytes of a decode entry: mask, value, fast, near, slow, kind, isa
@@ -47,7 +49,11 @@ def stored_code(cpu: Any, real: Any, size: Any) -> None:
     cpu.memory_fence()
     flag_at = cpu.page_flags + page
     stores = cpu.raw_load(flag_at, 8)
-    if stores >= FORGIVE:
+    if (stores & COMPILED) != 0:
+        cpu.raw_store(flag_at, cpu.const(1, 8))
+        cpu.memory_fence()
+        wipe_page(cpu, page, cpu.const(0))
+    elif stores >= FORGIVE:
         cpu.raw_store(flag_at, cpu.const(0, 8))
         cpu.memory_fence()
         wipe_page(cpu, page, cpu.const(1))
@@ -159,3 +165,17 @@ def decode_record(cpu: Any, record: Any) -> None:
 def is_last(cpu: Any, record: Any) -> Any:
     """Whether a record is the one behind its page's last instruction."""
     return (record - cpu.code_region).urem(STRIDE) == RECORDS
+
+
+@routine(args=(64, 64, 64), returns=1)
+def install(cpu: Any, record: Any, old: Any, new: Any) -> Any:
+    """Replace a record if it still is ``old``."""
+    _, done = cpu.raw_cas(record, old, new)
+    return done
+
+
+@routine(args=(64,), returns=None)
+def mark_compiled(cpu: Any, page: Any) -> None:
+    """Note, before a compiled region is installed, that stores to the page must wipe all of it."""
+    cpu.raw_atomic("or", cpu.page_flags + page, cpu.const(COMPILED, 8))
+    cpu.memory_fence()

@@ -25,6 +25,7 @@ from lpar.cpu.layout import (
     REQ_FLUSH,
     REQ_INTERRUPT,
     REQ_KICK,
+    REQ_SAMPLE,
     TLB_ENTRIES,
     TLB_ENTRY,
 )
@@ -93,6 +94,8 @@ def take_pending(cpu: Any) -> Any:
     cpu.polls = cpu.polls + 1
     if (requests & REQ_FLUSH) != 0:
         native_tlb.flush_state(cpu, cpu.state_address("gpr"))
+    if (requests & REQ_SAMPLE) != 0:
+        note_sample(cpu)
     check_decrementer(cpu)
     pending = cpu.pending
     if (pending & PEND_RESET) != 0:
@@ -107,6 +110,16 @@ def take_pending(cpu: Any) -> Any:
             clear_pending(cpu, PEND_DOORBELL)
             deliver(cpu, 0xA00, 0, cpu.pc)
     return requests & REQ_KICK
+
+
+def note_sample(cpu: Any) -> None:
+    """Remember the record of ``pc`` for the compiled tier, if the code TLB knows it."""
+    pc = cpu.pc
+    entry = native_code.ctlb_entry(cpu, pc)
+    if (cpu.current_region == 0) & (cpu.raw_load(entry, 64, 8) == ((pc & ~0xFFF) | cpu.mode_key)):
+        n = cpu.n_samples
+        cpu.samples[n & 63] = cpu.raw_load(entry + 8, 64, 8) + ((pc & 0xFFC) << 1)
+        cpu.n_samples = n + 1
 
 
 def check_decrementer(cpu: Any) -> None:

@@ -72,6 +72,7 @@ class TraceCpu:
         arrays = {n: _Array(self, s, s.width) for n, s in SLOTS.items() if s.count}
         arrays |= {"fpr": _Fprs(self, vsr, 64, 8), "vr": _Vrs(self, vsr)}
         object.__setattr__(self, "_arrays", arrays)
+        object.__setattr__(self, "used", set())  # state fields and routines that the function names
         object.__setattr__(self, "f", f)
         object.__setattr__(self, "rt", Runtime(f))
 
@@ -106,16 +107,19 @@ class TraceCpu:
     def __getattr__(self, name: str) -> Any:
         arrays = object.__getattribute__(self, "_arrays")
         if name in arrays:
+            self.used.add({"fpr": "vsr", "vr": "vsr"}.get(name, name))
             return arrays[name]
         slot = SLOTS.get(name)
         if slot is None:
             raise AttributeError(name)
+        self.used.add(name)
         return self.state_load(self.state_ptr(slot.offset), slot.width)
 
     def __setattr__(self, name: str, value: Any) -> None:
         slot = SLOTS.get(name)
         if slot is None or slot.count:
             raise AttributeError(f"no writable state field {name}")
+        self.used.add(name)
         self.state_store(self.state_ptr(slot.offset), value, slot.width)
 
     def const(self, value: int, width: int = 64) -> IrBits:
@@ -224,6 +228,7 @@ class TraceCpu:
     def call_routine(self, routine: Routine, args: tuple[Any, ...]) -> Any:
         """Call a routine; gives what its body returns."""
         f: Function = self.f
+        self.used.add("rt_" + routine.name)
         f.module.declare("@" + symbol(routine), f"declare {signature(routine, named=False)}")
         values = []
         for a, w in zip(args, routine.args, strict=True):
@@ -277,8 +282,8 @@ def signature(routine: Routine, *, named: bool) -> str:
     return f"{result_type(routine)} @{symbol(routine)}({', '.join([head, *params])})"
 
 
-def trace_routine(module: Module, routine: Routine) -> None:
-    """Define ``routine`` in ``module``."""
+def trace_routine(module: Module, routine: Routine) -> set[str]:
+    """Define ``routine`` in ``module``; gives the state fields and routines that it names."""
     f = Function(f"define {signature(routine, named=True)} nounwind", module)
     cpu = TraceCpu(f)
     args = [IrBits(f, f"%a{i}", w) for i, w in enumerate(routine.args)]
@@ -290,6 +295,7 @@ def trace_routine(module: Module, routine: Routine) -> None:
     except Exception as error:
         raise type(error)(f"in routine {routine.name}: {error}") from error
     module.define("@" + symbol(routine), f.text())
+    return set(cpu.used)
 
 
 def _return(f: Function, routine: Routine, value: Any) -> None:

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Executable memory for compiled regions, and the loader that puts object code there.
+
+Objects are position independent and name no symbol outside themselves: they reach everything through the state
+pointer.  So loading is laying out the sections and patching distances between them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from dataclasses import dataclass
+
+SHF_ALLOC, SHT_RELA, SHT_SYMTAB, SHT_NOBITS = 2, 4, 2, 8
+R_X86_64_PC32, R_X86_64_PLT32 = 2, 4
+MAP_NORESERVE = 0x4000
+SIZE = 192 << 20  #: bytes reserved; taken as used
+
+
+class LoadError(Exception):
+    """The object needs something that regions must not need."""
+
+
+@dataclass(slots=True)
+class _Section:
+    kind: int
+    flags: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    align: int
+    place: int = -1
+
+
+def _sections(data: bytes) -> list[_Section]:
+    shoff, entry, count = struct.unpack_from("<Q", data, 0x28)[0], *struct.unpack_from("<HH", data, 0x3A)
+    out = []
+    for i in range(count):
+        _, kind, flags, _, offset, size, link, info, align, _ = struct.unpack_from(
+            "<IIQQQQIIQQ", data, shoff + i * entry
+        )
+        out.append(_Section(kind, flags, offset, size, link, info, align))
+    return out
+
+
+def lay_out(data: bytes) -> tuple[bytes, int]:
+    """The object's image and the offset of its one function.  Raises LoadError."""
+    sections = _sections(data)
+    image = bytearray()
+    for s in sections:
+        if s.flags & SHF_ALLOC and s.size and s.kind not in (SHT_RELA, SHT_NOBITS):
+            image += bytes(-len(image) % max(s.align, 1))
+            s.place = len(image)
+            image += data[s.offset : s.offset + s.size]
+    entry = -1
+    for s in sections:
+        if s.kind == SHT_RELA and sections[s.info].place >= 0:
+            _relocate(data, sections, s, image)
+        if s.kind == SHT_SYMTAB:
+            entry = _function(data, sections, s)
+    if entry < 0:
+        raise LoadError("no function")
+    return bytes(image), entry
+
+
+def _symbol(data: bytes, table: _Section, number: int) -> tuple[int, int, int]:
+    _, info, _, section, value, _ = struct.unpack_from("<IBBHQQ", data, table.offset + 24 * number)
+    return info, section, value
+
+
+def _function(data: bytes, sections: list[_Section], table: _Section) -> int:
+    for number in range(table.size // 24):
+        info, section, value = _symbol(data, table, number)
+        if info & 15 == 2 and info >> 4 == 1:
+            return sections[section].place + value
+    return -1
+
+
+def _relocate(data: bytes, sections: list[_Section], rela: _Section, image: bytearray) -> None:
+    target = sections[rela.info].place
+    for at in range(rela.offset, rela.offset + rela.size, 24):
+        offset, info, addend = struct.unpack_from("<QQq", data, at)
+        kind = info & 0xFFFFFFFF
+        _, section, value = _symbol(data, sections[rela.link], info >> 32)
+        if kind not in (R_X86_64_PC32, R_X86_64_PLT32):
+            raise LoadError(f"relocation type {kind}")
+        if section == 0 or section >= len(sections) or sections[section].place < 0:
+            raise LoadError("a symbol from outside")
+        where = target + offset
+        distance = sections[section].place + value + addend - where
+        struct.pack_into("<i", image, where, distance)
+
+
+class Arena:
+    """A stretch of executable memory within reach (2 GiB) of ``near``.  Raises OSError."""
+
+    def __init__(self, near: int) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        protection = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+        for distance in (256 << 20, -(512 << 20), 1 << 30, -(1 << 30)):
+            found = libc.mmap((near + distance) & ~0xFFFF, SIZE, protection, flags, -1, 0)
+            if found in (None, ctypes.c_void_p(-1).value):
+                raise OSError(ctypes.get_errno(), "no executable memory")
+            if abs(found - near) < (2 << 30) - SIZE:
+                break
+            libc.munmap(ctypes.c_void_p(found), ctypes.c_size_t(SIZE))
+        else:
+            raise OSError(0, "no executable memory near the handlers")
+        self.address, self.used = int(found), 0
+
+    def add(self, image: bytes) -> int | None:
+        """Copy an image in; its address, or None when the arena is full."""
+        start = (self.used + 63) & ~63
+        if start + len(image) > SIZE:
+            return None
+        ctypes.memmove(self.address + start, image, len(image))
+        self.used = start + len(image)
+        return self.address + start
+
+    def __contains__(self, address: int) -> bool:
+        return self.address <= address < self.address + SIZE

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The compiled tier: finds hot places by sampling, compiles them in the background, installs them.
+
+Two daemon threads for an engine: the sampler asks running vCPUs, about a thousand times a second, to note at their next
+poll where they are (polls are at loop heads, calls and returns: where regions should begin); the compiler takes what
+was seen often, compiles it and puts it in the record of its entry.
+
+Rules of this file (against stale code): mark the page COMPILED first, then compare the words compiled with RAM, then
+install by compare-and-swap on the entry's record, then compare again.  See native_code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from lpar.cpu import layout
+from lpar.cpu.arena import Arena, lay_out
+from lpar.cpu.handlers import Variant, all_variants
+from lpar.cpu.ir import Module
+from lpar.cpu.native_code import RECORDS, STRIDE
+from lpar.cpu.region import Plan, discover, trace_region
+
+if TYPE_CHECKING:
+    from lpar.cpu.engine import Engine
+
+PERIOD = 0.001  #: seconds between samples while vCPUs run
+IDLE_PERIOD = 0.02
+THRESHOLD = 2  #: samples at one place before it is compiled
+DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
+
+
+class Decoder:
+    """Words to variants, as the native decode table does it."""
+
+    def __init__(self, isa: int) -> None:
+        self._isa = isa
+        self._by_opcode: dict[int, list[Variant]] = {}
+        for v in sorted(all_variants(), key=lambda v: -v.mask.bit_count()):
+            if v.isa <= isa:
+                self._by_opcode.setdefault(v.value >> 26 & 63, []).append(v)
+        self._seen: dict[int, Variant | None] = {}
+
+    def __call__(self, word: int) -> Variant | None:
+        if word not in self._seen:
+            candidates = self._by_opcode.get(word >> 26, [])
+            self._seen[word] = next((v for v in candidates if word & v.mask == v.value), None)
+        return self._seen[word]
+
+
+class Jit:
+    """Sampling and compilation for one engine."""
+
+    def __init__(self, engine: Engine, arena: Arena) -> None:
+        self.engine = engine
+        self.arena = arena
+        self._base = engine.regions[0].address
+        word = ctypes.c_uint64
+        self._install = engine.code.routine("install", word, word, word, result=ctypes.c_bool)
+        self._mark = engine.code.routine("mark_compiled", word)
+        self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._counts: dict[int, int] = {}
+        self._taken: list[int] = []
+        self._decode: Decoder | None = None
+        self._stop = False
+        self.compiled = self.instructions = 0
+        self.seconds = 0.0
+        self._threads = [
+            threading.Thread(target=self._sample_loop, name="lpar-sampler", daemon=True),
+            threading.Thread(target=self._compile_loop, name="lpar-compiler", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # -- sampling ------------------------------------------------------------------------------------
+    def _sample_loop(self) -> None:
+        seen: dict[int, int] = {}
+        while not self._stop:
+            running = [t for t in self.engine.threads if t.running]
+            for thread in running:
+                thread.request(layout.REQ_SAMPLE)
+            time.sleep(PERIOD if running else IDLE_PERIOD)
+            for thread in self.engine.threads:
+                state = thread.state
+                n, last = state.get("n_samples"), seen.get(thread.index, 0)
+                for i in range(max(last, n - 64), n):
+                    self._count(state.get("samples", i & 63))
+                seen[thread.index] = n
+
+    def _count(self, record: int) -> None:
+        n = self._counts.get(record, 0) + 1
+        self._counts[record] = n
+        if n % THRESHOLD == 0:
+            self._queue.put(record)
+
+    # -- compiling -----------------------------------------------------------------------------------
+    def _compile_loop(self) -> None:
+        while True:
+            record = self._queue.get()
+            if record is None or self._stop:
+                return
+            try:
+                self._compile_at(record)
+            except Exception as error:  # a region that cannot be compiled is interpreted
+                if DEBUG:
+                    import traceback
+
+                    traceback.print_exc()
+                    print(f"jit: {record:#x}: {error}", file=sys.stderr)
+
+    def _compile_at(self, record: int) -> None:
+        page, at = divmod(record - self._base, STRIDE)
+        if not 0 <= at < RECORDS:
+            return
+        records = (ctypes.c_uint64 * 1024).from_address(self._base + page * STRIDE)
+        old = records[at // 8]
+        if not old >> 32 or self._handler(old) in self.arena:
+            return
+        if self._decode is None:
+            from lpar.cpu import build
+
+            build.import_definitions()
+            self._decode = Decoder(self.engine.model.isa)
+        plan = discover(at // 8, lambda i: self._word(records[i]), self._decode)
+        begin = time.perf_counter()
+        address = self._build(plan)
+        self.seconds += time.perf_counter() - begin
+        if address is not None:
+            self._put(plan, page, record, old, address)
+
+    def _handler(self, value: int) -> int:
+        offset = value >> 32
+        return self.engine.code.base + (offset - (1 << 32) if offset >> 31 else offset)
+
+    @staticmethod
+    def _word(value: int) -> int | None:
+        return value & 0xFFFFFFFF if value >> 32 else None
+
+    def _build(self, plan: Plan) -> int | None:
+        from lpar.cpu import compiler
+
+        code = self.engine.code
+        module = Module(compiler.ARCH)
+        count = trace_region(module, "region", plan, code.links, code.touched)
+        if not count:
+            return None
+        image, entry = lay_out(compiler.compile_region(module))
+        address = self.arena.add(image)
+        self.compiled += 1
+        self.instructions += count
+        return None if address is None else address + entry
+
+    def _put(self, plan: Plan, page: int, record: int, old: int, address: int) -> None:
+        state = self.engine.threads[0].state.address
+        self._mark(state, page)
+        new = (address - self.engine.code.base << 32 | old & 0xFFFFFFFF) & ((1 << 64) - 1)
+        if self._unchanged(plan, page) and self._install(state, record, old, new) and not self._unchanged(plan, page):
+            self._install(state, record, new, 0)
+
+    def _unchanged(self, plan: Plan, page: int) -> bool:
+        words = (ctypes.c_uint32 * 1024).from_address(self.engine.ram_address + page * 4096)
+        return all(words[i] == word for i, (word, _) in plan.code.items())
+
+    def close(self) -> None:
+        """End the threads."""
+        self._stop = True
+        self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+        if DEBUG:
+            print(
+                f"jit: {self.compiled} regions, {self.instructions} instructions, {self.seconds:.2f} s,"
+                f" {self.arena.used >> 10} KiB",
+                file=sys.stderr,
+            )
+
+

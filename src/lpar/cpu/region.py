@@ -1,0 +1,542 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Regions: the unit of the compiled tier, found in decoded records and traced into one function.
+
+A region is a set of instructions of one 4 KiB page that were executed before, reached from one entry over
+branches inside the page.  It becomes a handler like any other (``ghccc``, see trace.py), installed in its entry's record.
+
+Rules of this file:
+* Guest registers live in allocas, which LLVM turns into values; at every exit the changed ones are written back.
+* An access that misses the TLB calls the slow routine in a cold block and goes on; only a fault leaves.
+* Backward branches poll ``exit_request`` (a volatile load).  ``isync`` and whatever changes context leave.
+* An instruction that cannot be traced here is an exit to the interpreter at that instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lpar.cpu import layout
+from lpar.cpu.handlers import Variant
+from lpar.cpu.ir import COLD, Block, Function, IrBits, Module, constant
+from lpar.cpu.layout import SLOTS, Slot
+from lpar.cpu.staging import Done
+from lpar.cpu.trace import HANDLER_ARGS, HANDLER_TYPES, HandlerCpu, result_type
+from lpar.isa.fields import Kind
+from lpar.isa.routine import Routine
+from lpar.isa.values import Bits
+
+MAX_INSTRUCTIONS = 160
+LAST = 1023  #: number of a page's last instruction
+RETURN_SITES = 4  #: calls inside the region whose return is recognised without leaving
+
+#: architected fields kept in allocas: name -> LLVM type
+KEPT = {
+    "gpr": "i64",
+    "vsr": "<2 x i64>",
+    "cr": "i8",
+    "lr": "i64",
+    "ctr": "i64",
+    "so": "i8",
+    "ov": "i8",
+    "ca": "i8",
+    "ov32": "i8",
+    "ca32": "i8",
+}
+
+
+class NotRegionable(Exception):  # noqa: N818
+    """This instruction stays with the interpreter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to compile: the entry and each instruction's (word, variant) by number within the page."""
+
+    entry: int
+    code: dict[int, tuple[int, Variant]]
+
+
+def relative_target(index: int, word: int) -> int | None:
+    """The instruction number that a relative branch goes to; None for other instructions."""
+    if word & 2:
+        return None
+    if word >> 26 == 18:
+        offset = word & 0x03FFFFFC
+        return index + ((offset ^ 0x02000000) - 0x02000000 >> 2)
+    if word >> 26 == 16:
+        offset = word & 0xFFFC
+        return index + ((offset ^ 0x8000) - 0x8000 >> 2)
+    return None
+
+
+def _falls_through(word: int) -> bool:
+    """Whether the next instruction may follow (a call's return counts)."""
+    opcode = word >> 26
+    if opcode == 18:
+        return bool(word & 1)
+    if opcode == 16:
+        return (word >> 21 & 0x14) != 0x14 or bool(word & 1)
+    if opcode == 19 and (word >> 1 & 0x3FF) in (16, 528, 560):
+        return (word >> 21 & 0x14) != 0x14 or bool(word & 1)
+    if opcode == 19 and (word >> 1 & 0x3FF) in (18, 82, 274):
+        return False
+    return opcode != 17
+
+
+def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[int], Variant | None]) -> Plan:
+    """The region around ``entry``; ``words`` gives an executed instruction's word, None for others."""
+    code: dict[int, tuple[int, Variant]] = {}
+    todo = [entry]
+    while todo and len(code) < MAX_INSTRUCTIONS:
+        index = todo.pop(0)
+        while 0 <= index <= LAST and index not in code and len(code) < MAX_INSTRUCTIONS:
+            word = words(index)
+            variant = decode(word) if word is not None else None
+            if word is None or variant is None:
+                break
+            code[index] = (word, variant)
+            target = relative_target(index, word)
+            if target is not None and 0 <= target <= LAST:
+                todo.append(target)
+            if not _falls_through(word):
+                break
+            index += 1
+    return Plan(entry, code)
+
+
+class _Kept:
+    """A register file whose elements are allocas; constant numbers only."""
+
+    def __init__(self, cpu: RegionCpu, name: str, width: int) -> None:
+        self._cpu, self._name, self._width = cpu, name, width
+
+    def _number(self, n: Any) -> int:
+        if isinstance(n, IrBits):
+            if n.c is None:
+                raise NotRegionable("register number known at run time only")
+            return n.c
+        return n.v if isinstance(n, Bits) else int(n)
+
+    def __getitem__(self, n: Any) -> IrBits:
+        return self._cpu.var_load(self._name, self._number(n), self._width)
+
+    def __setitem__(self, n: Any, value: Any) -> None:
+        self._cpu.var_store(self._name, self._number(n), value, self._width)
+
+
+class _KeptFprs(_Kept):
+    def __getitem__(self, n: Any) -> IrBits:
+        return self._cpu.fpr_load(self._number(n))
+
+    def __setitem__(self, n: Any, value: Any) -> None:
+        self._cpu.fpr_store(self._number(n), value)
+
+
+class _KeptVrs(_Kept):
+    def _number(self, n: Any) -> int:
+        return 32 + super()._number(n)
+
+
+class RegionCpu(HandlerCpu):
+    """The ``cpu`` that bodies see while a region is traced."""
+
+    def __init__(self, f: Function, plan: Plan, links: dict[str, int], touched: dict[str, set[str]]) -> None:
+        super().__init__(f, fast=True, near=True, slow_symbol="")
+        set_ = object.__setattr__
+        arrays = {
+            "gpr": _Kept(self, "gpr", 64),
+            "vsr": _Kept(self, "vsr", 128),
+            "cr": _Kept(self, "cr", 8),
+            "fpr": _KeptFprs(self, "vsr", 64),
+            "vr": _KeptVrs(self, "vsr", 128),
+        }
+        set_(self, "_arrays", self._arrays | arrays)
+        set_(self, "plan", plan)
+        set_(self, "links", links)
+        set_(self, "touched", touched)
+        set_(self, "vars", {})
+        set_(self, "dirty", set())
+        set_(self, "write_backs", [])
+        set_(self, "labels", {i: f.new_block() for i in plan.code})
+        set_(self, "index", plan.entry)
+        set_(self, "insn", 0)
+        set_(self, "calls", {i + 1 for i, (w, _) in plan.code.items() if w & 1 and w >> 26 in (16, 18)})
+
+    # -- kept registers ------------------------------------------------------------------------------
+    def _var(self, name: str, n: int) -> str:
+        key = (name, n)
+        if key not in self.vars:
+            self.vars[key] = f"%r.{name}{n}"
+        return str(self.vars[key])
+
+    def var_load(self, name: str, n: int, width: int) -> IrBits:
+        """Read a kept register."""
+        f: Function = self.f
+        at = self._var(name, n)
+        if name == "vsr":
+            pair = f.emit(f"load <2 x i64>, ptr {at}, align 16")
+            return IrBits(f, f.emit(f"bitcast <2 x i64> {pair} to i128"), 128)
+        if width == 1:
+            byte = IrBits(f, f.emit(f"load i8, ptr {at}"), 8)
+            return byte.trunc(1)
+        return IrBits(f, f.emit(f"load i{width}, ptr {at}"), width)
+
+    def var_store(self, name: str, n: int, value: Any, width: int) -> None:
+        """Write a kept register."""
+        f: Function = self.f
+        at = self._var(name, n)
+        self.dirty.add((name, n))
+        if isinstance(value, (int, Bits)):
+            value = constant(f, value.v if isinstance(value, Bits) else value, width)
+        if value.w != width:
+            raise TypeError(f"width {value.w} written to {name} of {width}")
+        if name == "vsr":
+            pair = f.emit(f"bitcast i128 {value.ref} to <2 x i64>")
+            f.line(f"store <2 x i64> {pair}, ptr {at}, align 16")
+            return
+        if width == 1:
+            value, width = value.zext(8), 8
+        f.line(f"store i{width} {value.ref}, ptr {at}")
+
+    def fpr_load(self, n: int) -> IrBits:
+        """Read FPR n: the upper doubleword of VSR n."""
+        f: Function = self.f
+        pair = f.emit(f"load <2 x i64>, ptr {self._var('vsr', n)}, align 16")
+        return IrBits(f, f.emit(f"extractelement <2 x i64> {pair}, i32 1"), 64)
+
+    def fpr_store(self, n: int, value: Any) -> None:
+        """Write FPR n, clearing the lower doubleword."""
+        f: Function = self.f
+        if isinstance(value, (int, Bits)):
+            value = constant(f, value.v if isinstance(value, Bits) else value, 64)
+        self.dirty.add(("vsr", n))
+        pair = f.emit(f"insertelement <2 x i64> zeroinitializer, i64 {value.ref}, i32 1")
+        f.line(f"store <2 x i64> {pair}, ptr {self._var('vsr', n)}, align 16")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in KEPT and name not in ("gpr", "vsr", "cr"):
+            return self.var_load(name, 0, SLOTS[name].width)
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in KEPT:
+            self.var_store(name, 0, value, SLOTS[name].width)
+        else:
+            super().__setattr__(name, value)
+
+    # -- where we are --------------------------------------------------------------------------------
+    @property
+    def rec(self) -> IrBits:
+        """The current instruction's record."""
+        return self._record(self.index)
+
+    def _record(self, index: int) -> IrBits:
+        return IrBits(self.f, "%rec", 64) + (index - self.plan.entry) * 8
+
+    @property
+    def word(self) -> IrBits:
+        """The current instruction's word."""
+        return constant(self.f, self.insn, 64)
+
+    # -- leaving ---------------------------------------------------------------------------------------
+    def _write_back(self) -> None:
+        """A place for the stores of all registers that turn out to be changed somewhere."""
+        f: Function = self.f
+        if not f.block.done:
+            f.block.lines.append("")
+            self.write_backs.append((f.block, len(f.block.lines) - 1))
+
+    def _link(self, name: str) -> str:
+        """The address of a routine or special handler, from the state block."""
+        f: Function = self.f
+        at = self.state_ptr(SLOTS["links"].offset + 8 * self.links[name])
+        return f.emit(f"load ptr, ptr {at}, align 8, !invariant.load !1")
+
+    def leave(self, target: str, rec: str = "%rec", word: str = "%word", tlb: str = "%tlb") -> None:
+        """Write back and tail-call a special handler."""
+        f: Function = self.f
+        if rec == "%rec":
+            rec = self.rec.ref
+        if word == "%word":
+            word = str(self.insn)
+        self._write_back()
+        to = self._link(target)
+        f.line(f"musttail call ghccc void {to}(ptr %s, i64 {rec}, i64 {word}, i64 {tlb}, i64 %base)")
+        f.finish("ret void")
+        raise Done
+
+    def dispatch(self, rec: IrBits) -> None:
+        """Write back and go on with whatever handler the record has."""
+        self._write_back()
+        super().dispatch(rec)
+
+    def stop(self) -> None:
+        """Return to Python."""
+        self._write_back()
+        super().stop()
+
+    def next(self) -> None:
+        """Fall through: inside the region a jump, else an exit."""
+        self._go(self.index + 1)
+
+    def _go(self, index: int) -> None:
+        if index in self.labels:
+            self.f.jump(self.labels[index])
+            raise Done
+        self.dispatch(self._record(index))
+
+    def branch_rel(self, displacement: Any) -> None:
+        """A relative branch: its target is known."""
+        target = self.index + (constant(self.f, displacement.c, 64).c or 0) // 4
+        offset = displacement.c
+        if offset >> 63:
+            offset -= 1 << 64
+        target = self.index + offset // 4
+        if not 0 <= target <= LAST:
+            self.branch(self.cia + displacement)
+        if target <= self.index:
+            self._poll_at(self._record(target))
+        self._go(target)
+
+    def branch(self, target: Any) -> None:
+        """An indirect or far branch: a return inside the region is recognised."""
+        f: Function = self.f
+        pc = target & ~3
+        if target.c is None and self.calls and self.insn >> 26 == 19:
+            base = self.pc_adj
+            for index in sorted(self.calls & set(self.labels), key=lambda i: abs(i - self.index))[:RETURN_SITES]:
+                follow = f.new_block()
+                site = base + (self._record(index) >> 1)
+                f.branch((pc == site).ref, self._polled(index), follow)
+                f.place(follow)
+        self.leave("lp_goto", rec=pc.ref)
+
+    def _polled(self, index: int) -> Block:
+        """A block that polls and goes to an instruction of the region."""
+        f: Function = self.f
+        here, block = f.block, f.new_block()
+        f.place(block)
+        self._poll_at(self._record(index))
+        f.jump(self.labels[index])
+        f.block = here
+        return block
+
+    def _poll_at(self, rec: IrBits) -> None:
+        f: Function = self.f
+        cold, hot = f.new_block(), f.new_block()
+        at = self.state_ptr(SLOTS["exit_request"].offset)
+        request = f.emit(f"load volatile i64, ptr {at}, align 8")
+        f.branch(f.emit(f"icmp ne i64 {request}, 0"), cold, hot, COLD)
+        f.place(cold)
+        try:
+            self.leave("lp_poll", rec=rec.ref)
+        except Done:
+            f.place(hot)
+
+    def fence(self, kind: str) -> None:
+        """Barriers; isync leaves, so that changed code is seen."""
+        if kind == "isync":
+            self.dispatch(self._record(self.index + 1))
+        super().fence(kind)
+
+    def context_changed(self) -> None:
+        """Go on behind this instruction in the new context."""
+        self.pc = self.nia
+        self.leave("lp_enter")
+
+    # -- calls -----------------------------------------------------------------------------------------
+    def call_routine(self, routine: Routine, args: tuple[Any, ...]) -> Any:
+        """Call a routine through the links; it must not touch kept registers."""
+        if self.touched.get(routine.name, set()) & set(KEPT):
+            raise NotRegionable(f"{routine.name} uses {self.touched[routine.name]}")
+        f: Function = self.f
+        values = []
+        for a, w in zip(args, routine.args, strict=True):
+            if isinstance(a, (int, Bits)):
+                a = constant(f, a.v if isinstance(a, Bits) else a, w)
+            values.append(f"i{w} {a.ref}")
+        kind = result_type(routine)
+        text = f"call {kind} {self._link('rt_' + routine.name)}({', '.join(['ptr %s', *values])})"
+        if routine.returns is None:
+            return f.line(text)
+        result = f.emit(text)
+        if isinstance(routine.returns, int):
+            return IrBits(f, result, routine.returns)
+        return tuple(
+            IrBits(f, f.emit(f"extractvalue {kind} {result}, {i}"), w) for i, w in enumerate(routine.returns)
+        )
+
+    def libc(self, name: str, *args: Any) -> IrBits:
+        """No C library calls from regions: position independent code has no symbols."""
+        raise NotRegionable(name)
+
+    # -- memory ------------------------------------------------------------------------------------------
+    def _guarded(self, ea: Any, size: int, tag_at: int, hot: Any, cold: Any, aligned: bool = False) -> Any:
+        """``hot(host address)`` if the TLB has the page, else ``cold()``; their values meet."""
+        f: Function = self.f
+        entry = self._entry(ea)
+        tag = self.raw_load(entry + tag_at, 64, 8)
+        miss = tag != ((ea + (size - 1)) & ~0xFFF)
+        if aligned and size > 1:
+            miss = miss | ((ea & (size - 1)) != 0)
+        slow, fast, merge = f.new_block(), f.new_block(), f.new_block()
+        f.branch(miss.ref, slow, fast, COLD)
+        f.place(fast)
+        a = hot(ea + self.raw_load(entry + 16, 64, 8))
+        fast_end = f.block
+        f.jump(merge)
+        f.place(slow)
+        object.__setattr__(self, "_pc_stored", False)
+        b = cold()
+        slow_end = f.block
+        f.jump(merge)
+        f.place(merge)
+        if a is None:
+            return None
+        return IrBits(f, f.emit(f"phi i{a.w} [ {a.ref}, %{fast_end.label} ], [ {b.ref}, %{slow_end.label} ]"), a.w)
+
+    def load(self, ea: Any, size: int) -> IrBits:
+        """Load ``size`` bytes."""
+        from lpar.cpu import native_memory
+
+        slow = native_memory.LOADS[size]
+        return self._guarded(  # type: ignore[no-any-return]
+            ea, size, 0, lambda host: self.raw_load(host, 8 * size), lambda: self._slow(slow, ea)
+        )
+
+    def store(self, ea: Any, value: Any) -> None:
+        """Store."""
+        from lpar.cpu import native_memory
+
+        size = value.w // 8
+        slow = native_memory.STORES[size]
+        self._guarded(ea, size, 8, lambda host: self.raw_store(host, value), lambda: self._slow(slow, ea, value))
+
+    def load_reserve(self, ea: Any, size: int) -> IrBits:
+        """Load and reserve."""
+        from lpar.cpu import native_memory
+
+        slow = native_memory.load_aligned(size)
+        value = self._guarded(
+            ea, size, 0, lambda host: self.raw_load(host, 8 * size, size), lambda: self._slow(slow, ea), True
+        )
+        self._reserve(ea, size, value)
+        return value  # type: ignore[no-any-return]
+
+    def store_conditional(self, ea: Any, value: Any) -> IrBits:
+        """Store if the reservation holds."""
+        from lpar.cpu import native_memory
+
+        size = value.w // 8
+        slow = native_memory.CONDITIONALS[size]
+        return self._guarded(  # type: ignore[no-any-return]
+            ea,
+            size,
+            8,
+            lambda host: self.rt.call(native_memory.conditional_at, self, host, ea, value, size),
+            lambda: self._slow(slow, ea, value),
+            True,
+        )
+
+    def atomic(self, op: str, ea: Any, value: Any) -> IrBits:
+        """Atomic read-modify-write."""
+        from lpar.cpu import native_memory
+
+        return self._slow(native_memory.atomic_slow(op, value.w // 8), ea, value)  # type: ignore[no-any-return]
+
+    def dcbz(self, ea: Any) -> None:
+        """Zero a block of 128 bytes."""
+        from lpar.cpu import native_memory
+
+        block = ea & ~127
+
+        def clear(host: IrBits) -> None:
+            for at in range(0, 128, 16):
+                self.raw_store(host + at, self.const(0, 128), 16)
+
+        self._guarded(block, 1, 8, clear, lambda: self._slow(native_memory.dcbz_slow, block))
+
+    # -- the end -------------------------------------------------------------------------------------------
+    def close(self, entry: Block) -> None:
+        """Fill in entry loads and exit stores, now that all registers are known."""
+        f: Function = self.f
+        lines = []
+        for (name, n), at in self.vars.items():
+            kind = KEPT[name]
+            slot: Slot = SLOTS[name]
+            where = slot.offset + slot.stride * n
+            align = 16 if name == "vsr" else slot.stride
+            lines.append(f"{at} = alloca {kind}, align {align}")
+            lines.append(f"{at}.s = getelementptr i8, ptr %s, i64 {where}")
+            lines.append(f"{at}.i = load {kind}, ptr {at}.s, align {align}")
+            lines.append(f"store {kind} {at}.i, ptr {at}, align {align}")
+        entry.lines[:0] = lines
+        for number, (block, line) in enumerate(self.write_backs):
+            block.lines[line] = "\n  ".join(self._stores(number))
+        del f
+
+    def _stores(self, number: int) -> list[str]:
+        out = []
+        for name, n in sorted(self.dirty):
+            at, kind = self.vars[name, n], KEPT[name]
+            align = 16 if name == "vsr" else SLOTS[name].stride
+            value = f"{at}.w{number}"
+            out.append(f"{value} = load {kind}, ptr {at}, align {align}")
+            out.append(f"store {kind} {value}, ptr {at}.s, align {align}")
+        return out
+
+
+def trace_region(module: Module, name: str, plan: Plan, links: dict[str, int], touched: dict[str, set[str]]) -> int:
+    """Define the region's function; gives how many instructions it has (0: not worth it)."""
+    f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
+    cpu = RegionCpu(f, plan, links, touched)
+    entry = f.block
+    f.jump(cpu.labels[plan.entry])
+    done = 0
+    for index in sorted(plan.code):
+        f.place(cpu.labels[index])
+        done += _trace_one(cpu, index, *plan.code[index])
+        if index == plan.entry and not done:
+            return 0
+    cpu.close(entry)
+    module.define("@" + name, f.text())
+    return done
+
+
+def _trace_one(cpu: RegionCpu, index: int, word: int, variant: Variant) -> int:
+    """Trace one instruction into its block; 0 if it stays with the interpreter."""
+    f: Function = cpu.f
+    set_ = object.__setattr__
+    set_(cpu, "index", index)
+    set_(cpu, "insn", word)
+    set_(cpu, "_pc_stored", False)
+    mark = (len(f.blocks), len(cpu.write_backs))
+    try:
+        cpu.require(variant.instruction.needs)
+        cpu.rt.call(variant.instruction.body, cpu, *_arguments(f, variant, word))
+        cpu.next()
+    except Done:
+        return 1
+    except (NotRegionable, KeyError):
+        del f.blocks[mark[0] :]
+        del cpu.write_backs[mark[1] :]
+        f.block = f.blocks[-1]
+        f.block.lines.clear()
+        f.block.done = False
+        try:
+            cpu.dispatch(cpu.rec)
+        except Done:
+            return 0
+    return 1
+
+
+def _arguments(f: Function, variant: Variant, word: int) -> list[Any]:
+    out: list[Any] = []
+    for field in variant.instruction.fields:
+        raw = field.extract(word)
+        out.append(constant(f, raw, 64) if field.kind is Kind.IMM else raw)
+    return out
+
+
