@@ -344,6 +344,8 @@ class IrBits:
 
     def bits(self, low: int, width: int) -> IrBits:
         """``width`` bits from position ``low``; bits beyond the top are zero."""
+        if low >= self.w:
+            return self.like(0).trunc(width) if width <= self.w else self.like(0).zext(width)
         shifted = self >> low if low else self
         return shifted.trunc(width) if width <= self.w else shifted.zext(width)
 
@@ -388,6 +390,8 @@ class IrBits:
         return ((self.sext(2 * self.w) * b.sext(2 * self.w)) >> self.w).trunc(self.w)
 
     def _divide(self, op: str, other: Any, bad: IrBits) -> IrBits:
+        if self.w > 64:
+            raise TypeError(f"no division of {self.w} bits: LLVM would call a function that is not there")
         b = self._other(other)
         safe = bad.select(self.like(1), b)
         result = self._make(f"{op} {self.type} {self.ref}, {safe.ref}")
