@@ -90,7 +90,7 @@ class Bench:
         return self.go()
 
     def go(self) -> int:
-        """``run`` to a hypercall: gives the address of its ``sc 1``.  Raises RuntimeError for another exit."""
+        """``run`` to a hypercall: gives the address of its ``sc 1``.  Raises RuntimeError if not there."""
         reason = self.run()
         if reason != layout.EXIT_HCALL:
             raise RuntimeError(f"exit {reason} at {self.cpu.get_reg('pc'):#x}")
