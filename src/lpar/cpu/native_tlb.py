@@ -22,6 +22,7 @@ from lpar.isa.routine import routine
 from lpar.isa.values import select
 
 MODE_SIZE = TLB_ENTRIES * TLB_ENTRY
+TLBIEL_SET = 0xFFF000
 SPINS = 1000  #: polls of another vCPU before giving up the host CPU
 
 
@@ -123,7 +124,11 @@ def _page_count(cpu: Any, ap: Any) -> Any:
 
 @routine(args=(64, 64, 64, 64), returns=None)
 def tlbie_radix(cpu: Any, rb: Any, rs: Any, ric: Any, everywhere: Any) -> None:
-    """Radix tlbie (everywhere 1) and tlbiel (0): RIC 0 TLB, 1 page walk cache, 2 all, 3 one page's group."""
+    """Radix tlbie (everywhere 1) and tlbiel (0): RIC 0 TLB, 1 page walk cache, 2 all, 3 one page's group.
+
+    A tlbiel for more than a page names a congruence class (RB[SET]), and Linux goes through all of
+    POWER9's 128: our entries are all in class 0.
+    """
     scope = (rb >> 10) & 3
     pid = select(scope >= 2, ~cpu.const(0), rs >> 32)
     single = (scope == 0) & (ric != 2)
@@ -131,10 +136,10 @@ def tlbie_radix(cpu: Any, rb: Any, rs: Any, ric: Any, everywhere: Any) -> None:
     if ric != 1:
         if everywhere != 0:
             invalidate_all_cpus(cpu, pid, rb & ~0xFFF, count)
-        elif count == 0:
-            flush_state(cpu, cpu.state_address("gpr"))
-        else:
+        elif count != 0:
             flush_pages(cpu, cpu.state_address("gpr"), rb & ~0xFFF, count)
+        elif (scope == 0) | ((rb & TLBIEL_SET) == 0):
+            flush_state(cpu, cpu.state_address("gpr"))
 
 
 @routine(args=(64,), returns=None)
