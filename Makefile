@@ -22,11 +22,11 @@ test: lint
 
 bench:
 	@scripts/setup test
-	$(BIN)/python -m bench.boot
+	$(BIN)/python -m benchmarks
 
 lint:
 	@scripts/setup test
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
 
@@ -35,4 +35,4 @@ setup:
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
-	find src tests bench -name __pycache__ -type d -exec rm -rf {} +
+	find src tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
