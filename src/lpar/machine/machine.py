@@ -185,7 +185,8 @@ def _write_file(path: str, data: bytes) -> None:
     try:
         Path(path).write_bytes(data)
     except OSError as err:
-        raise ConfigError(f"cannot write {path}: {err.strerror}") from None
+        hint = "--dump-dtb wants a file in a directory that exists and may be written"
+        raise ConfigError(f"cannot write {path}: {err.strerror}", hint=hint) from None
 
 
 def run_machine(config: MachineConfig) -> int:
