@@ -254,13 +254,13 @@ class RegionCpu(HandlerCpu):
         at = self.state_ptr(SLOTS["links"].offset + 8 * self.links[name])
         return f.emit(f"load ptr, ptr {at}, align 8, !invariant.load !1")
 
-    def leave(self, target: str, rec: str = "%rec", word: str = "%word", tlb: str = "%tlb") -> None:
-        """Write back and tail-call a special handler."""
+    def leave(
+        self, target: str, rec: str | None = None, word: str | None = None, tlb: str = "%tlb"
+    ) -> None:
+        """Write back and tail-call a special handler; ``rec``: the current record (%rec is the entry's)."""
         f: Function = self.f
-        if rec == "%rec":
-            rec = self.rec.ref
-        if word == "%word":
-            word = str(self.insn)
+        rec = self.rec.ref if rec is None else rec
+        word = str(self.insn) if word is None else word
         self._write_back()
         to = self._link(target)
         f.line(f"musttail call ghccc void {to}(ptr %s, i64 {rec}, i64 {word}, i64 {tlb}, i64 %base)")
