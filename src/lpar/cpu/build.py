@@ -42,6 +42,9 @@ class Bundle:
     entries: list[tuple[int, int, int, int, int, int, int]] = field(default_factory=list)
     #: for each of 65536 buckets the index of its first entry
     buckets: bytes = b""
+    #: prefixed instructions by the suffix's primary opcode: (mask, value, fast, slow, isa), masks of 64 bits
+    prefixed: list[list[tuple[int, int, int, int, int]]] = field(default_factory=list)
+    boundary: int = 0  #: the symbol for a prefix that is the last word of a 64-byte block
     #: routine -> state fields that it may touch, those of routines that it calls included
     touched: dict[str, set[str]] = field(default_factory=dict)
 
@@ -170,12 +173,29 @@ def _fill_table(bundle: Bundle, variants: Sequence[handlers.Variant], specials: 
     for name in ("lp_decode", *specials):
         number(name)
     rows = [
-        (v.mask, v.value, number(v.fast), number(v.near), number(v.slow), v.kind, v.isa) for v in variants
+        (v.mask, v.value, number(v.fast), number(v.near), number(v.slow), v.kind, v.isa)
+        for v in variants
+        if v.instruction.prefix is None
     ]
     rows.sort(key=lambda r: -r[0].bit_count())
     illegal = number("lp_undefined")
     _bucketize(bundle, rows, (0, 0, illegal, illegal, illegal, 0, 0))
+    _fill_prefixed(bundle, [v for v in variants if v.instruction.prefix], number)
     bundle.symbols = list(numbers)
+
+
+def _fill_prefixed(
+    bundle: Bundle, variants: Sequence[handlers.Variant], number: Callable[[str], int]
+) -> None:
+    """Lists of candidates by the suffix's primary opcode, each ending in the illegal entry."""
+    undefined = number("lp_undefined_prefixed")
+    bundle.boundary = number("lp_prefix_alignment")
+    bundle.prefixed = [[] for _ in range(64)]
+    for v in sorted(variants, key=lambda v: -v.mask.bit_count()):
+        opcode = v.value >> 26 & 63
+        bundle.prefixed[opcode].append((v.mask, v.value, number(v.fast), number(v.slow), v.isa))
+    for rows in bundle.prefixed:
+        rows.append((0, 0, undefined, undefined, 0))
 
 
 def _bucketize(bundle: Bundle, rows: list[Any], last: tuple[int, ...]) -> None:
@@ -223,6 +243,17 @@ def decode_image(bundle: Bundle, offsets: Sequence[int]) -> bytes:
     for mask, value, fast, near, slow, kind, isa in bundle.entries:
         body += struct.pack("<IIiiiIIi", mask, value, offsets[fast], offsets[near], offsets[slow], kind, isa, 0)
     return table + bytes(body)
+
+
+def prefix_image(bundle: Bundle, offsets: Sequence[int]) -> bytes:
+    """The native table of prefixed instructions: 64 lists' places in bytes, the boundary handler, the lists."""
+    head = 65 * 4 + 4
+    starts, body = [], bytearray()
+    for rows in bundle.prefixed:
+        starts.append(head + len(body))
+        for mask, value, fast, slow, isa in rows:
+            body += struct.pack("<QQiiII", mask, value, offsets[fast], offsets[slow], isa, 0)
+    return struct.pack("<64Iii", *starts, offsets[bundle.boundary], 0) + bytes(body)
 
 
 def timed(label: str, start: float) -> float:

@@ -60,9 +60,8 @@ class Code:
         self._linker = compiler.Linker(bundle.objects)
         self.base = self._linker.address("lp_decode")
         offsets = [self._offset(self._linker.address(s)) for s in bundle.symbols]
-        image = build.decode_image(bundle, offsets)
-        self.table = Region(len(image))
-        self.table.map[: len(image)] = image
+        self.table = self._table(build.decode_image(bundle, offsets))
+        self.prefix_table = self._table(build.prefix_image(bundle, offsets))
         #: what compiled regions call: number and address of each routine and special handler
         names = ["rt_" + n for n in bundle.touched] + [n for n in bundle.symbols if n.startswith("lp_")]
         self.links = {name: number for number, name in enumerate(names)}
@@ -80,6 +79,12 @@ class Code:
             return Arena(self.base)
         except OSError:
             return None
+
+    @staticmethod
+    def _table(image: bytes) -> Region:
+        table = Region(len(image))
+        table.map[: len(image)] = image
+        return table
 
     def _offset(self, address: int) -> int:
         offset = address - self.base
@@ -193,6 +198,7 @@ class Thread:
             "shared": engine.shared.address,
             "handler_base": engine.code.base,
             "decode_table": engine.code.table.address,
+            "prefix_table": engine.code.prefix_table.address,
             "index": self.index,
             "isa": engine.model.isa,
             "pvr": engine.model.pvr,

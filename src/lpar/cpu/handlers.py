@@ -24,7 +24,10 @@ ISA_LEVEL = {"2.07": 207, "3.0": 300, "3.1": 310}
 
 @dataclass(slots=True)
 class Variant:
-    """One (definition, static values) pair: what it matches and its handlers' symbols."""
+    """One (definition, static values) pair: what it matches and its handlers' symbols.
+
+    ``mask`` and ``value`` are of the word, for a prefixed instruction of ``prefix << 32 | suffix``.
+    """
 
     instruction: Instruction
     statics: dict[str, int]
@@ -40,7 +43,7 @@ class Variant:
 
 def _choices(f: Field, definition: Instruction) -> list[int | None]:
     if f.name == "RA0":
-        return [0, None]
+        return [0] if definition.mask & f.mask == f.mask else [0, None]
     if f.name in definition.static_values:
         return list(definition.static_values[f.name])
     return list(range(1 << f.width))
@@ -50,7 +53,8 @@ def variants(index: int, definition: Instruction) -> Iterator[Variant]:
     """All variants of the definition numbered ``index``."""
     fields = [f for f in definition.fields if f.kind is Kind.STATIC or f.name == "RA0"]
     for combo in itertools.product(*(_choices(f, definition) for f in fields)):
-        mask, value = definition.mask, definition.value
+        prefix_mask, prefix_value = definition.prefix or (0, 0)
+        mask, value = prefix_mask << 32 | definition.mask, prefix_value << 32 | definition.value
         statics = {}
         for f, choice in zip(fields, combo, strict=True):
             if choice is None:
@@ -68,12 +72,11 @@ def variants(index: int, definition: Instruction) -> Iterator[Variant]:
 
 def all_variants() -> list[Variant]:
     """The variants of every registered instruction."""
-    return [v for i, d in enumerate(INSTRUCTIONS) for v in variants(i, d) if d.prefix is None]
+    return [v for i, d in enumerate(INSTRUCTIONS) for v in variants(i, d)]
 
 
-def _dynamic(f: Function, field: Field) -> IrBits:
-    """A field's value from the record word at run time, 64 bits."""
-    word = IrBits(f, "%word", 64)
+def _dynamic(f: Function, field: Field, word: IrBits) -> IrBits:
+    """A field's value from the instruction (prefix << 32 | suffix) at run time, 64 bits."""
     if len(field.ranges) == 1:
         first, last = field.ranges[0]
         width = last - first + 1
@@ -97,13 +100,14 @@ def _numbered(value: IrBits, field: Field) -> IrBits:
     return (value + field.plus) & ((1 << (field.width + field.scale)) - 1) if field.plus else value
 
 
-def _arguments(f: Function, variant: Variant) -> list[Any]:
+def _arguments(cpu: HandlerCpu, variant: Variant) -> list[Any]:
     out: list[Any] = []
+    word = cpu.instruction() if len(variant.statics) < len(variant.instruction.fields) else cpu.word
     for field in variant.instruction.fields:
         if field.name in variant.statics:
             out.append(variant.statics[field.name])
         else:
-            out.append(_dynamic(f, field))
+            out.append(_dynamic(cpu.f, field, word))
     return out
 
 
@@ -111,10 +115,16 @@ def trace(module: Module, variant: Variant, flavour: str) -> bool:
     """Define one handler; gives whether its code depends on the mode."""
     name = f"{variant.name}{flavour}"
     f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
-    cpu = HandlerCpu(f, fast=flavour != "s", near=flavour == "n", slow_symbol=variant.name + "s")
+    cpu = HandlerCpu(
+        f,
+        fast=flavour != "s",
+        near=flavour == "n",
+        slow_symbol=variant.name + "s",
+        prefixed=variant.instruction.prefix is not None,
+    )
     try:
         cpu.require(variant.instruction.needs)
-        cpu.rt.call(variant.instruction.body, cpu, *_arguments(f, variant))
+        cpu.rt.call(variant.instruction.body, cpu, *_arguments(cpu, variant))
         cpu.next()
     except Done:
         pass

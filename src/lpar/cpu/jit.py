@@ -24,13 +24,14 @@ from lpar.cpu.arena import Arena, lay_out
 from lpar.cpu.handlers import Variant, all_variants
 from lpar.cpu.ir import Module
 from lpar.cpu.native_code import RECORDS, STRIDE
-from lpar.cpu.region import Plan, discover, trace_region
+from lpar.cpu.region import Plan, discover, length, trace_region
 
 if TYPE_CHECKING:
     from lpar.cpu.engine import Engine
 
 PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
+PREFIX, BLOCK = 1, 16  #: a prefix's primary opcode; words in a block that prefixed instructions do not leave
 THRESHOLD = 2  #: samples at one place before it is compiled
 DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
 
@@ -43,12 +44,17 @@ class Decoder:
         self._by_opcode: dict[int, list[Variant]] = {}
         for v in sorted(all_variants(), key=lambda v: -v.mask.bit_count()):
             if v.isa <= isa:
-                self._by_opcode.setdefault(v.value >> 26 & 63, []).append(v)
+                self._by_opcode.setdefault(self._key(v.value), []).append(v)
         self._seen: dict[int, Variant | None] = {}
+
+    @staticmethod
+    def _key(word: int) -> int:
+        """The primary opcode, of a prefixed instruction that of the suffix and 64."""
+        return word >> 26 & 63 | (64 if word >> 32 else 0)
 
     def __call__(self, word: int) -> Variant | None:
         if word not in self._seen:
-            candidates = self._by_opcode.get(word >> 26, [])
+            candidates = self._by_opcode.get(self._key(word), [])
             self._seen[word] = next((v for v in candidates if word & v.mask == v.value), None)
         return self._seen[word]
 
@@ -126,7 +132,7 @@ class Jit:
 
             build.import_definitions()
             self._decode = Decoder(self.engine.model.isa)
-        plan = discover(at // 8, lambda i: self._word(records[i]), self._decode)
+        plan = discover(at // 8, lambda i: self._word(records, i), self._decode)
         begin = time.perf_counter()
         address = self._build(plan)
         self.seconds += time.perf_counter() - begin
@@ -138,8 +144,15 @@ class Jit:
         return self.engine.code.base + (offset - (1 << 32) if offset >> 31 else offset)
 
     @staticmethod
-    def _word(value: int) -> int | None:
-        return value & 0xFFFFFFFF if value >> 32 else None
+    def _word(records: ctypes.Array[ctypes.c_uint64], index: int) -> int | None:
+        """The instruction of a record that was executed, prefix << 32 | suffix if it is a prefixed one."""
+        value = records[index]
+        if not value >> 32:
+            return None
+        word = value & 0xFFFFFFFF
+        if word >> 26 == PREFIX and index % BLOCK != BLOCK - 1:
+            return word << 32 | records[index + 1] & 0xFFFFFFFF
+        return word
 
     def _build(self, plan: Plan) -> int | None:
         from lpar.cpu import compiler
@@ -164,7 +177,10 @@ class Jit:
 
     def _unchanged(self, plan: Plan, page: int) -> bool:
         words = (ctypes.c_uint32 * 1024).from_address(self.engine.ram_address + page * 4096)
-        return all(words[i] == word for i, (word, _) in plan.code.items())
+        return all(
+            words[i] == word if length(word) == 1 else (words[i], words[i + 1]) == (word >> 32, word & 0xFFFFFFFF)
+            for i, (word, _) in plan.code.items()
+        )
 
     def close(self) -> None:
         """End the threads."""

@@ -74,6 +74,7 @@ ENGINE: dict[str, int] = {
     "smp": 0,
     "wake_fd": 0,  # eventfd that ends the vCPU's wait in Python
     "decode_table": 0,
+    "prefix_table": 0,
     # counters
     "n_decoded": 0,
     "n_tlb_fill": 0,

@@ -4,12 +4,16 @@
 Each 4 KiB page of guest RAM has, in each of three mode regions, a fixed place for 1024 records of 8 bytes:
 the instruction word (low half) and its handler's offset from the handler base (high half).  A zero record is
 undecoded: offset 0 is the decoding handler.  The record behind the last one stays zero and leads to the next page.
+A prefixed instruction (ISA 3.1) has its handler and prefix in its first record and finds the suffix in the
+low half of the next one, whose handler decodes it for who jumps there; it never crosses a page.
 
 Rules of this file (why no locks):
 * A record is one aligned doubleword: readers see it whole.
 * A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it reads
   the word again after it stored the record.  A store to a marked page writes the word first and wipes the
   record after.  So a stale record cannot survive.
+* A store to a suffix wipes the record in front of it too, and a handler that finds no suffix decodes again:
+  with a suffix of zeros the only prefixed instruction is pnop, which looks at none.
 * Page flags: 0 plain, else 1 + the number of stores seen since the page was marked; COMPILED is set besides while
   a record of the page may lead to a compiled region (``lpar.cpu.jit``): then a store wipes the whole page.
 """
@@ -59,7 +63,8 @@ def stored_code(cpu: Any, real: Any, size: Any) -> None:
         wipe_page(cpu, page, cpu.const(1))
     else:
         cpu.raw_store(flag_at, stores + 1)
-        at = (real & 0xFFC) << 1
+        first = (real & 0xFFC) << 1
+        at = select(first == 0, first, first - 8)
         end = ((real & 0xFFF) + size + 3 & ~3) << 1
         while at < end:
             for region in range(3):
@@ -142,6 +147,36 @@ def find_handler(cpu: Any, word: Any, offset: Any) -> Any:
     return select(near, cpu.raw_load(entry + 12, 32, 4), cpu.raw_load(entry + 8, 32, 4)).sext(64)
 
 
+@routine(args=(64, 64), returns=64)
+def find_prefixed(cpu: Any, prefix: Any, suffix: Any) -> Any:
+    """The handler offset (signed) for a prefixed instruction."""
+    table = cpu.prefix_table
+    entry = table + cpu.raw_load(table + ((suffix >> 26) << 2), 32, 4).zext(64)
+    whole = (prefix << 32) | suffix
+    while ((whole & cpu.raw_load(entry, 64, 8)) != cpu.raw_load(entry + 8, 64, 8)) | (
+        cpu.raw_load(entry + 24, 32, 4).zext(64) > cpu.isa
+    ):
+        entry = entry + ENTRY
+    fast = cpu.current_region == 0
+    return select(fast, cpu.raw_load(entry + 16, 32, 4), cpu.raw_load(entry + 20, 32, 4)).sext(64)
+
+
+@routine(args=(64, 64, 64), returns=1)
+def decode_prefixed(cpu: Any, record: Any, address: Any, prefix: Any) -> Any:
+    """Fill the two records of a prefixed instruction; gives whether its suffix changed meanwhile."""
+    if (record - cpu.code_region).urem(STRIDE) & 0x78 == 0x78:
+        boundary = cpu.raw_load(cpu.prefix_table + 256, 32, 4).sext(64)
+        cpu.raw_store(record, (boundary << 32) | prefix, 8)
+        cpu.memory_fence()
+        return cpu.const(0, 1)
+    raw = cpu.raw_load(address + 4, 32, 4)
+    suffix = select(cpu.le, raw, raw.bswap()).zext(64)
+    cpu.raw_store(record + 8, suffix, 8)
+    cpu.raw_store(record, (find_prefixed(cpu, prefix, suffix) << 32) | prefix, 8)
+    cpu.memory_fence()
+    return cpu.raw_load(address + 4, 32, 4) != raw
+
+
 @routine(args=(64,), returns=None)
 def decode_record(cpu: Any, record: Any) -> None:
     """Decode the instruction of a record that is not its page's last."""
@@ -155,10 +190,14 @@ def decode_record(cpu: Any, record: Any) -> None:
     while again:
         raw = cpu.raw_load(address, 32, 4)
         word = select(cpu.le, raw, raw.bswap()).zext(64)
-        handler = find_handler(cpu, word, offset)
-        cpu.raw_store(record, (handler << 32) | word, 8)
-        cpu.memory_fence()
-        again = cpu.raw_load(address, 32, 4) != raw
+        if ((word >> 26) == 1) & (cpu.isa >= 310):
+            again = decode_prefixed(cpu, record, address, word)
+        else:
+            handler = find_handler(cpu, word, offset)
+            cpu.raw_store(record, (handler << 32) | word, 8)
+            cpu.memory_fence()
+            again = cpu.const(0, 1)
+        again = again | (cpu.raw_load(address, 32, 4) != raw)
     cpu.n_decoded = cpu.n_decoded + 1
 
 

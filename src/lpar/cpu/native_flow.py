@@ -29,6 +29,7 @@ from lpar.cpu.layout import (
     TLB_ENTRIES,
     TLB_ENTRY,
 )
+from lpar.cpu.trace import SRR1_PREFIXED
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
@@ -38,6 +39,7 @@ MSR_SF, MSR_HV, MSR_EE, MSR_PR, MSR_ME, MSR_IR, MSR_DR, MSR_RI, MSR_LE = (
 LPCR_ILE = 1 << 25
 LPCR_AIL_SHIFT = 23
 SRR1_CLEAR = 0x783F0000
+SRR1_BOUNDARY = 1 << 28  #: bit 35: a prefixed instruction crosses a 64-byte boundary
 
 SPECIALS: dict[str, Callable[[Any], None]] = {}
 
@@ -225,6 +227,13 @@ def fault(cpu: Any) -> None:
     cpu.leave("lp_enter")
 
 
+@special("lp_fault_prefixed")
+def fault_prefixed(cpu: Any) -> None:
+    """As lp_fault, for a prefixed instruction."""
+    cpu.exc_srr1 = cpu.exc_srr1 | SRR1_PREFIXED
+    cpu.leave("lp_fault")
+
+
 @special("lp_interrupt")
 def interrupt(cpu: Any) -> None:
     """Deliver the interrupt in ``word`` (vector, SRR1 bits above 32) at the current instruction."""
@@ -243,11 +252,24 @@ def illegal(cpu: Any) -> None:
 
 @special("lp_alignment")
 def alignment(cpu: Any) -> None:
-    """Alignment interrupt; the address is in exc_ea."""
+    """As lp_interrupt for the alignment interrupt; the address is in exc_ea."""
     cpu.dar = cpu.exc_ea
     cpu.dsisr = 0
-    deliver(cpu, cpu.const(0x600), cpu.const(0), cpu.cia)
-    cpu.leave("lp_enter")
+    cpu.leave("lp_interrupt")
+
+
+@special("lp_prefix_alignment")
+def prefix_alignment(cpu: Any) -> None:
+    """A prefix in the last word of a 64-byte block (Book I, 1.6): alignment interrupt whatever follows it."""
+    cpu.exc_ea = cpu.cia
+    cpu.leave("lp_alignment", word=str(0x600 | (SRR1_PREFIXED | SRR1_BOUNDARY) << 32))
+
+
+@special("lp_no_prefixes")
+def no_prefixes(cpu: Any) -> None:
+    """FSCR does not offer prefixed instructions to problem state: facility unavailable, cause 13."""
+    cpu.fscr = (cpu.fscr & ((1 << 56) - 1)) | (13 << 56)
+    cpu.leave("lp_interrupt", word=str(0xF60 | SRR1_PREFIXED << 32))
 
 
 @special("lp_sc")
@@ -277,9 +299,13 @@ def halt(cpu: Any) -> None:
     cpu.stop()
 
 
-
-
 @special("lp_undefined")
 def undefined(cpu: Any) -> None:
     """A word that is no instruction we know: program interrupt, illegal."""
     cpu.leave("lp_illegal", word=str(0x700 | (1 << 19) << 32))
+
+
+@special("lp_undefined_prefixed")
+def undefined_prefixed(cpu: Any) -> None:
+    """A prefix that makes no instruction we know with its suffix."""
+    cpu.leave("lp_illegal", word=str(0x700 | (1 << 19 | SRR1_PREFIXED) << 32))

@@ -52,10 +52,18 @@ class NotRegionable(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to compile: the entry and each instruction's (word, variant) by number within the page."""
+    """What to compile: the entry and each instruction's (word, variant) by number within the page.
+
+    The word of a prefixed instruction is prefix << 32 | suffix; its number is the prefix's.
+    """
 
     entry: int
     code: dict[int, tuple[int, Variant]]
+
+
+def length(word: int) -> int:
+    """How many words an instruction has."""
+    return 2 if word >> 32 else 1
 
 
 def relative_target(index: int, word: int) -> int | None:
@@ -102,7 +110,7 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
                 todo.append(target)
             if not _falls_through(word):
                 break
-            index += 1
+            index += length(word)
     return Plan(entry, code)
 
 
@@ -279,7 +287,7 @@ class RegionCpu(HandlerCpu):
 
     def next(self) -> None:
         """Fall through: inside the region a jump, else an exit."""
-        self._go(self.index + 1)
+        self._go(self.index + length(self.insn))
 
     def _go(self, index: int) -> None:
         if index in self.labels:
@@ -511,6 +519,7 @@ def _trace_one(cpu: RegionCpu, index: int, word: int, variant: Variant) -> int:
     set_ = object.__setattr__
     set_(cpu, "index", index)
     set_(cpu, "insn", word)
+    set_(cpu, "prefixed", length(word) == 2)
     set_(cpu, "_pc_stored", False)
     mark = (len(f.blocks), len(cpu.write_backs))
     try:

@@ -22,6 +22,8 @@ from lpar.isa.routine import Routine
 from lpar.isa.values import Bits
 
 MSR_PR, MSR_FP, MSR_VSX, MSR_VEC = 1 << 14, 1 << 13, 1 << 23, 1 << 25
+FSCR_PREFIX = 1 << 13  #: problem state may execute prefixed instructions; half of MSR_PR
+SRR1_PREFIXED = 1 << 29  #: bit 34: a prefixed instruction caused the interrupt
 SRR1_PRIVILEGED, SRR1_ILLEGAL, SRR1_TRAP, SRR1_FP = 1 << 18, 1 << 19, 1 << 17, 1 << 20
 HANDLER_ARGS = "ptr %s, i64 %rec, i64 %word, i64 %tlb, i64 %base"
 HANDLER_TYPES = "ptr, i64, i64, i64, i64"
@@ -322,14 +324,21 @@ class HandlerCpu(TraceCpu):
 
     ``fast``: 64-bit little-endian, inline TLB checks, else every mode and calls.
     ``near``: a relative branch's target is in the same page.  ``slow_symbol``: the twin to fall back to.
+    ``prefixed``: the suffix is in the low half of the next record, which holds no handler or that of the
+    suffix as an instruction of its own.
     """
 
-    def __init__(self, f: Function, *, fast: bool, near: bool, slow_symbol: str) -> None:
+    fscr: Any
+
+    def __init__(
+        self, f: Function, *, fast: bool, near: bool, slow_symbol: str, prefixed: bool = False
+    ) -> None:
         super().__init__(f)
         set_ = object.__setattr__
         set_(self, "fast", fast)
         set_(self, "near", near)
         set_(self, "slow_symbol", slow_symbol)
+        set_(self, "prefixed", prefixed)
         set_(self, "mode_used", False)
         set_(self, "_pc_stored", False)
 
@@ -367,7 +376,15 @@ class HandlerCpu(TraceCpu):
     @property
     def nia(self) -> IrBits:
         """The next instruction's address."""
-        return self._mask(self.cia + 4)
+        return self._mask(self.cia + (8 if self.prefixed else 4))
+
+    def instruction(self) -> IrBits:
+        """The instruction word, or prefix << 32 | suffix; a suffix wiped meanwhile is decoded again."""
+        if not self.prefixed:
+            return self.word
+        suffix = self.raw_load(self.rec + 8, 32, 8).zext(64)
+        self.cold_if(suffix == 0, "lp_decode")
+        return (self.word << 32) | suffix
 
     def _mask(self, ea: Any) -> Any:
         self._uses_mode()
@@ -396,7 +413,7 @@ class HandlerCpu(TraceCpu):
 
     def next(self) -> None:
         """Fall through to the next instruction."""
-        self.dispatch(self.rec + 8)
+        self.dispatch(self.rec + (16 if self.prefixed else 8))
 
     def branch(self, target: Any) -> None:
         """Go to ``target``."""
@@ -435,13 +452,17 @@ class HandlerCpu(TraceCpu):
 
     def interrupt(self, vector: int, srr1: int = 0) -> None:
         """Deliver an interrupt at this instruction; SRR0 = cia, ``srr1`` bits set in SRR1."""
-        self.leave("lp_interrupt", word=str(vector | srr1 << 32))
+        self.leave("lp_interrupt", word=self._cause(vector, srr1))
+
+    def _cause(self, vector: int, srr1: int = 0) -> str:
+        """The argument of lp_interrupt: the vector, and above it what this instruction sets in SRR1."""
+        return str(vector | (srr1 | (SRR1_PREFIXED if self.prefixed else 0)) << 32)
 
     def program(self, cause: str) -> None:
         """Program interrupt."""
         bits = {"illegal": SRR1_ILLEGAL, "privileged": SRR1_PRIVILEGED, "trap": SRR1_TRAP, "fp": SRR1_FP}
         if cause == "illegal":
-            self.leave("lp_illegal", word=str(0x700 | bits[cause] << 32))
+            self.leave("lp_illegal", word=self._cause(0x700, bits[cause]))
         self.interrupt(0x700, bits[cause])
 
     def unavailable(self, facility: str) -> None:
@@ -451,7 +472,7 @@ class HandlerCpu(TraceCpu):
     def alignment(self, ea: Any) -> None:
         """Alignment interrupt with DAR."""
         self.exc_ea = ea
-        self.leave("lp_alignment")
+        self.leave("lp_alignment", word=self._cause(0x600))
 
     def syscall(self, level: int) -> None:
         """``sc``."""
@@ -473,12 +494,14 @@ class HandlerCpu(TraceCpu):
 
     def require(self, needs: tuple[str, ...]) -> None:
         """Check that MSR enables the facilities."""
-        masks = {"FP": (MSR_FP, 0x800, 0), "VEC": (MSR_VEC, 0xF20, 0), "VSX": (MSR_VSX, 0xF40, 0)}
+        masks = {"FP": (MSR_FP, 0x800), "VEC": (MSR_VEC, 0xF20), "VSX": (MSR_VSX, 0xF40)}
+        if self.prefixed:
+            self.cold_if(((self.msr >> 1) & ~self.fscr & FSCR_PREFIX) != 0, "lp_no_prefixes")
         if "PRIV" in needs:
-            self.cold_if((self.msr & MSR_PR) != 0, "lp_interrupt", str(0x700 | SRR1_PRIVILEGED << 32))
-        for name, (bit, vector, srr1) in masks.items():
+            self.cold_if((self.msr & MSR_PR) != 0, "lp_interrupt", self._cause(0x700, SRR1_PRIVILEGED))
+        for name, (bit, vector) in masks.items():
             if name in needs:
-                self.cold_if((self.msr & bit) == 0, "lp_interrupt", str(vector | srr1 << 32))
+                self.cold_if((self.msr & bit) == 0, "lp_interrupt", self._cause(vector))
 
     def goto_pc(self) -> None:
         """Go on at ``self.pc`` in whatever mode the state now has (context synchronizing)."""
@@ -599,7 +622,7 @@ class HandlerCpu(TraceCpu):
             self.pc = self.cia
             object.__setattr__(self, "_pc_stored", True)
         result = routine(self, *args)
-        self.cold_if(self.fault != 0, "lp_fault")
+        self.cold_if(self.fault != 0, "lp_fault_prefixed" if self.prefixed else "lp_fault")
         return result
 
     def load(self, ea: Any, size: int) -> IrBits:
