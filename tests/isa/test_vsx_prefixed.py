@@ -6,6 +6,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from tests.cpu.differential import differing
+from tests.cpu.runner import run_engine
 from tests.isa.harness import (
     BUFFER,
     CODE,
@@ -68,6 +70,17 @@ def test_quadwords_keep_the_order_of_memory(little: bool) -> None:
     after = run_oracle(Case((0x04000000, load, 0x04000000, store), state), little=little)
     assert after.gpr[6:8] == [int.from_bytes(state.memory[n : n + 8], order) for n in (16, 24)]
     assert after.memory[32:48] == state.memory[16:32]
+
+
+@pytest.mark.parametrize("little", [True, False])
+@pytest.mark.parametrize("wide", [True, False])
+def test_engine_against_the_oracle(little: bool, wide: bool) -> None:
+    """Also what qemu does not know; relative to the prefix as well as to a base."""
+    rng = random.Random(10)
+    cases = [case_of(found, rng) for found in DEFINED for _ in range(12)]
+    expected = [run_oracle(c, little=little, wide=wide) for c in cases]
+    problems = differing("engine", cases, expected, run_engine(cases, little=little, wide=wide), ())
+    assert not problems, "\n".join(problems[:4])
 
 
 def test_encodings() -> None:

@@ -178,7 +178,7 @@ class Jit:
     def _unchanged(self, plan: Plan, page: int) -> bool:
         words = (ctypes.c_uint32 * 1024).from_address(self.engine.ram_address + page * 4096)
         return all(
-            words[i] == word if length(word) == 1 else (words[i], words[i + 1]) == (word >> 32, word & 0xFFFFFFFF)
+            words[i + length(word) - 1] == word & 0xFFFFFFFF and (length(word) == 1 or words[i] == word >> 32)
             for i, (word, _) in plan.code.items()
         )
 
