@@ -197,8 +197,8 @@ class Cases:
             self.pages = pages
             self.bench.cpu.flush_tlb()
 
-    def load(self, case: Case, *, little: bool, wide: bool) -> None:
-        """Put the state block and memory as the case wants them."""
+    def load(self, case: Case, *, little: bool, wide: bool, keep_code: bool = False) -> None:
+        """Put the state block and memory as the case wants them; ``keep_code``: what is decoded stays."""
         before, state = case.before, self.state
         self._map_buffer(len(before.memory))
         state.bytes[: len(self.template)] = self.template
@@ -217,7 +217,8 @@ class Cases:
         data = before.memory.ljust(self.pages * 0x1000, b"\0")
         for n in range(self.pages):
             self.bench.memory.write(PAGES[n], data[n * 0x1000 : (n + 1) * 0x1000])
-        self.bench.put_code(CODE, [*case.words, *[SC1] * (80 - len(case.words))], little=little)
+        if not keep_code:
+            self.bench.put_code(CODE, [*case.words, *[SC1] * (80 - len(case.words))], little=little)
 
     def save(self, case: Case) -> State:
         """The state after the exit."""
@@ -247,6 +248,14 @@ class Cases:
     def run(self, case: Case, *, little: bool, wide: bool) -> State:
         """The state after ``case``."""
         self.load(case, little=little, wide=wide)
+        return self.go(case)
+
+    def record(self, address: int) -> int:
+        """The decoded record at a host address."""
+        return layout.ctypes.c_uint64.from_address(address).value
+
+    def go(self, case: Case) -> State:
+        """Run the case that was loaded."""
         self.bench.engine.code.run(self.state.address, self.bench.engine.code.base)
         reason = self.state.get("exit_reason")
         if reason != layout.EXIT_HCALL:
