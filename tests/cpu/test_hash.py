@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.cpu.hash_guest import CODE, DR, KP, KS, LP, MIB, NOEXEC, PR, RAM, HashGuest, Segment
 
 from lpar.accel.protocol import ExitReason
+from lpar.cpu.layout import FILL_LOG, TLB_ENTRIES
 from lpar.papr.hpt import HPTE_R_C, HPTE_R_G, HPTE_R_N, HPTE_R_R, page_shift
 
 REAL = 32 * MIB  #: where mapped data lies
@@ -18,6 +19,7 @@ DSISR_NOPTE, DSISR_PROT, DSISR_STORE, DSISR_KEY = 0x40000000, 0x08000000, 0x0200
 SRR1_NOPTE, SRR1_NOEXEC, SRR1_PROT, SRR1_KEY = 0x40000000, 0x10000000, 0x08000000, 0x00200000
 KERNEL = Segment(0xC000000000000000, 0x1234567, shift=40, base=16)
 USER = Segment(0x10000000, 0xABCDE, base=12)
+MTAMR_R5 = 0x7C000000 | 5 << 21 | 29 << 16 | 467 << 1
 
 
 @pytest.fixture(scope="module")
@@ -212,10 +214,21 @@ def test_amr_written_by_the_guest(guest: HashGuest) -> None:
     s = guest.segment(USER)
     guest.page(s, USER.esid, REAL, flags=2 | 1 << 9)
     guest.put(REAL, 8)
-    mtamr = 0x7C000000 | 5 << 21 | 29 << 16 | 467 << 1
     for amr, result in ((0, 8), (3 << 60, None), (0, 8), (3 << 58, 8)):
-        guest.run(mtamr, r5=amr)
+        guest.run(MTAMR_R5, r5=amr)
         assert guest.load(USER.esid) == result
+
+
+@pytest.mark.parametrize("pages", [FILL_LOG - 1, FILL_LOG, FILL_LOG + 1, TLB_ENTRIES])
+def test_flush_after_many_fills(guest: HashGuest, pages: int) -> None:
+    """A flush ends every translation, however many were made since the last one."""
+    s = guest.segment(USER)
+    addresses = [USER.esid + 0x1000 * n for n in range(pages)]
+    for ea in addresses:
+        guest.page(s, ea, REAL, flags=2 | 1 << 9)
+        assert guest.load(ea) is not None
+    guest.run(MTAMR_R5, r5=3 << 60)
+    assert not any(guest.load(ea) is not None for ea in addresses)
 
 
 def test_no_page(guest: HashGuest) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 from lpar.cpu.layout import CTLB_ENTRIES, CTLB_ENTRY, SLOTS, TLB_ENTRIES, TLB_ENTRY, TLB_MODES
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
 from lpar.cpu.native_shared import shared_field
+from lpar.cpu.native_tlb import note_fill
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
@@ -115,6 +116,7 @@ def code_fill(cpu: Any, pc: Any) -> Any:
     cpu.n_code_fill = cpu.n_code_fill + 1
     records = cpu.code_region + (real >> 12) * STRIDE
     entry = ctlb_entry(cpu, pc)
+    note_fill(cpu, entry)
     cpu.raw_store(entry, cpu.const(NO_TAG), 8)
     cpu.raw_store(entry + 8, records, 8)
     cpu.raw_store(entry + 16, real & ~0xFFF, 8)

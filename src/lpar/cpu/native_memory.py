@@ -18,6 +18,7 @@ from typing import Any
 from lpar.cpu import native_code
 from lpar.cpu.layout import EXIT_MMIO_READ, EXIT_MMIO_WRITE, TLB_ENTRIES, TLB_ENTRY
 from lpar.cpu.native_mmu import FAULT_MMIO, LOAD, STORE, R, W, translate
+from lpar.cpu.native_tlb import note_fill
 from lpar.isa.routine import Routine, routine
 from lpar.isa.values import select
 
@@ -41,6 +42,7 @@ def _fill(cpu: Any, ea: Any, access: int) -> Any:
         return cpu.const(0)
     cpu.n_tlb_fill = cpu.n_tlb_fill + 1
     entry = tlb_entry(cpu, ea)
+    note_fill(cpu, entry)
     page = ea & PAGE
     addend = cpu.ram_base + (real & PAGE) - page
     flag_at = cpu.page_flags + (real >> 12)
