@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Radix translation (Power ISA 3.0B, Book III, 5.7.10 to 5.7.12) and its invalidation, seen by programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.cpu.runner import (
+    CODE,
+    DR,
+    EE,
+    IR,
+    LE,
+    ME,
+    PAGE_PRIV,
+    PAGE_R,
+    PAGE_W,
+    PAGE_X,
+    PR,
+    PTE_C,
+    PTE_LEAF,
+    PTE_R,
+    PTE_VALID,
+    SC1,
+    SF,
+    TABLES,
+    Bench,
+    Radix,
+)
+
+from lpar.cpu import layout
+
+RAM = 8 << 20
+USER, KERNEL = SF | ME | LE | IR | DR | EE | PR, SF | ME | LE | IR | DR
+NOPTE, PROT, STORE, BADCONFIG, NOEXEC = 0x40000000, 0x08000000, 0x02000000, 0x00080000, 0x10000000
+EA, REAL = 0x0007_1234_5678_9000, 0x300000  #: where test pages lie
+KERNEL_BIT = 0xC000000000000000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An interrupt: its vector and what it says (DSISR, or SRR1's cause for fetches)."""
+
+    vector: int
+    cause: int = 0
+
+
+class Guest:
+    """A bench whose code page is mapped for both privileges; accesses go through programs."""
+
+    def __init__(self) -> None:
+        self.bench = Bench(RAM)
+        self.bench.fill_vectors()
+        self.reset()
+
+    def reset(self) -> None:
+        """An empty tree but for the code; nothing cached."""
+        self.bench.memory.fill(TABLES, 0x60000)
+        self.tree = Radix(self.bench.memory, TABLES, pids=2)
+        self.tree.map(CODE, CODE, PAGE_R | PAGE_X)
+        self.tree.use(self.bench.cpu)
+        for name in ("amr", "iamr", "pidr", "dar", "dsisr"):
+            self.bench.cpu.set_reg(name, 0)
+        self.bench.put_code(REAL, [SC1] * 1024, little=True)
+        self.bench.memory.write(REAL, (SC1 | 0x1122334400000000).to_bytes(8, "little"))
+
+    def attempt(self, line: str, ea: int, msr: int = USER, value: int = 0) -> int | Fault:
+        """Execute ``line`` with r4 = ``ea`` and r6 = ``value``: gives r6 or the fault."""
+        bench = self.bench
+        bench.start([line], msr=msr, r4=ea, r6=value)
+        reason = bench.run()
+        if reason == layout.EXIT_MMIO_READ:
+            bench.cpu.set_reg("mmio_ready", 0)
+            return Fault(-1, bench["exit_addr"])
+        assert reason == layout.EXIT_HCALL
+        vector = bench["pc"] - 4
+        if vector in (0x300, 0x380):
+            assert bench["srr0"] == CODE
+            assert bench["srr1"] == msr
+            return Fault(vector, bench["dsisr"] if vector == 0x300 else 0)
+        assert vector in (0xC00, CODE + 4), hex(vector)
+        return bench["r6"]
+
+    def load(self, ea: int, msr: int = USER) -> int | Fault:
+        """A doubleword."""
+        return self.attempt("ld 6, 0(4)", ea, msr)
+
+    def store(self, ea: int, msr: int = USER, value: int = 0) -> int | Fault:
+        """Store a doubleword; gives it back if that worked."""
+        return self.attempt("std 6, 0(4)", ea, msr, value)
+
+    def fetch(self, ea: int, msr: int = USER) -> int | Fault:
+        """Jump to a ``sc 1``; gives 0 if it was reached."""
+        bench = self.bench
+        bench.start(["mtctr 4", "bctr"], msr=msr, r4=ea)
+        at = bench.go()
+        if at in (0x400, 0x480):
+            assert bench["srr0"] == ea & ~3
+            return Fault(at, bench["srr1"] & 0x783F0000)
+        assert at == ea if not msr & PR else (at, bench["srr0"]) == (0xC00, ea + 4)
+        return 0
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Guest]:
+    """One for all tests of the file."""
+    made = Guest()
+    yield made
+    made.bench.close()
+
+
+@pytest.fixture
+def guest(machine: Guest) -> Guest:
+    """An empty tree."""
+    machine.reset()
+    return machine
+
+
+# -- permissions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", [True, False], ids=["PR", "kernel"])
+@pytest.mark.parametrize("eaa", range(16))
+def test_access_authority(guest: Guest, eaa: int, problem: bool) -> None:
+    guest.tree.map(EA, REAL, eaa)
+    msr = USER if problem else KERNEL
+    allowed = not (problem and eaa & PAGE_PRIV)
+    readable, writable = allowed and eaa & (PAGE_R | PAGE_W), allowed and eaa & PAGE_W
+    assert (guest.load(EA + 8, msr) == (SC1 << 32 | SC1)) if readable else True
+    assert readable or guest.load(EA + 8, msr) == Fault(0x300, PROT)
+    wanted = 5 if writable else Fault(0x300, PROT | STORE)
+    assert guest.store(EA + 16, msr, value=5) == wanted
+    assert guest.fetch(EA + 24, msr) == (0 if allowed and eaa & PAGE_X else Fault(0x400, NOEXEC))
+
+
+def test_missing_pages(guest: Guest) -> None:
+    for msr in (USER, KERNEL):
+        assert guest.load(EA, msr) == Fault(0x300, NOPTE)
+        assert guest.bench["dar"] == EA
+        assert guest.store(EA, msr) == Fault(0x300, NOPTE | STORE)
+        assert guest.fetch(EA, msr) == Fault(0x400, NOPTE)
+
+
+@pytest.mark.parametrize(
+    ("amr", "read", "write"), [(0, True, True), (1, False, True), (2, True, False), (3, False, False)]
+)
+def test_kernel_is_kept_from_user_pages(guest: Guest, amr: int, read: bool, write: bool) -> None:
+    """Key 0 of AMR: its bits withhold pages without Privilege from privileged loads and stores."""
+    guest.tree.map(EA, REAL, PAGE_R | PAGE_W)
+    guest.tree.map(EA + 0x1000, REAL, PAGE_R | PAGE_W | PAGE_PRIV)
+    assert guest.load(EA + 8, KERNEL) == SC1 << 32 | SC1  # in the TLB before AMR changes
+    guest.bench.execute(["mtspr 29, 4"], msr=KERNEL, r4=amr << 62)
+    assert (guest.load(EA + 8, KERNEL) == Fault(0x300, PROT)) is not read
+    assert (guest.store(EA + 8, KERNEL) == Fault(0x300, PROT | STORE)) is not write
+    assert guest.store(EA + 0x1008, KERNEL, value=3) == 3
+    assert guest.store(EA + 8, USER, value=4) == 4
+    guest.bench.execute(["mtspr 29, 4"], msr=KERNEL, r4=0)
+    assert guest.load(EA + 8, KERNEL) == 4
+
+
+def test_kernel_executes_no_user_pages_under_iamr(guest: Guest) -> None:
+    guest.tree.map(EA, REAL, PAGE_R | PAGE_X)
+    guest.tree.map(CODE, CODE, PAGE_R | PAGE_X | PAGE_PRIV)
+    assert guest.fetch(EA + 8, KERNEL) == 0
+    guest.bench.execute(["mtspr 61, 4"], msr=KERNEL, r4=1 << 62)
+    assert guest.fetch(EA + 8, KERNEL) == Fault(0x400, NOEXEC)
+
+
+def test_reference_and_change_bits(guest: Guest) -> None:
+    def bits() -> int:
+        return guest.bench.memory.read_u64(where) & (PTE_R | PTE_C)
+
+    where = guest.tree.map(EA, REAL, PAGE_R | PAGE_W | PAGE_X, flags=0)
+    assert guest.store(EA, SF | LE | ME | DR | IR | EE | PR) == 0
+    assert bits() == PTE_R | PTE_C
+    guest.tree.map(EA, REAL, PAGE_R | PAGE_W | PAGE_X, flags=0)
+    guest.bench.cpu.flush_tlb()
+    guest.load(EA)
+    assert bits() == PTE_R
+    guest.store(EA)
+    assert bits() == PTE_R | PTE_C
+    guest.tree.map(EA, REAL, PAGE_R | PAGE_X, flags=0)
+    assert guest.fetch(EA + 8) == 0
+    assert bits() == PTE_R
+    guest.store(EA)  # refused: no Change
+    assert bits() == PTE_R
+
+
+# -- page sizes and trees -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("level", "shift"), [(3, 12), (2, 21), (1, 30)])
+@pytest.mark.parametrize("top", [0, KERNEL_BIT], ids=["low", "high"])
+def test_page_sizes(guest: Guest, level: int, shift: int, top: int) -> None:
+    base = top | EA >> shift << shift
+    guest.tree.map(base, REAL >> shift << shift, PAGE_R | PAGE_W | PAGE_X | PAGE_PRIV, level=level)
+    offset = REAL & (1 << shift) - 1
+    assert guest.load(base + offset, KERNEL) == 0x1122334400000000 | SC1
+    assert guest.fetch(base + offset + 0x100, KERNEL) == 0
+    assert guest.store(base + offset + 0xFF8, KERNEL, value=7) == 7
+    assert guest.bench.memory.read(REAL + 0xFF8, 1) == b"\7"
+    assert guest.load(base + (1 << shift), KERNEL) == Fault(0x300, NOPTE)
+    assert guest.load(base - 8, KERNEL) == Fault(0x300, NOPTE)
+
+
+def test_64k_pages(guest: Guest) -> None:
+    """A last level of 5 bits."""
+    upper = guest.tree.entry_address(EA, level=2)
+    table = TABLES + 0x5F000
+    guest.bench.memory.write_u64(upper, PTE_VALID | table | 5)
+    index = EA >> 16 & 31
+    guest.bench.memory.write_u64(
+        table + 8 * index, PTE_VALID | PTE_LEAF | PTE_R | PTE_C | REAL | PAGE_R | PAGE_W
+    )
+    base = EA & ~0xFFFF
+    guest.bench.memory.write(REAL + 0xABC8, b"\x55")
+    assert guest.load(base + 0xABC8) == 0x55
+    assert guest.load(base + 0x10000) == Fault(0x300, NOPTE)
+
+
+@pytest.mark.parametrize("quadrant", [1, 2])
+def test_middle_quadrants_are_no_addresses(guest: Guest, quadrant: int) -> None:
+    ea = quadrant << 62 | 0x1000
+    assert guest.load(ea) == Fault(0x380)
+    assert guest.bench["dar"] == ea
+    assert guest.fetch(ea) == Fault(0x480)
+
+
+def test_addresses_beyond_the_tree(guest: Guest) -> None:
+    assert guest.load(1 << 52) == Fault(0x380)
+    assert guest.fetch(1 << 52) == Fault(0x480)
+
+
+def test_process_number_beyond_the_table(guest: Guest) -> None:
+    guest.bench.cpu.set_reg("pidr", 2)
+    assert guest.bench.cpu.get_reg("prtb_size") == 32
+    assert guest.bench.thread.state.get("pidr") == 2
+    bench = guest.bench
+    bench.start(["nop"], msr=USER)
+    assert bench.go() == 0x400
+
+
+def test_page_outside_ram_is_for_the_machine(guest: Guest) -> None:
+    guest.tree.map(EA, 0x3F_0000_0000_0000 & 0x01FFFFFFFFFFF000, PAGE_R | PAGE_W)
+    assert guest.load(EA + 0x128) == Fault(-1, 0x3F_0000_0000_0128)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 4, 17, 31])
+def test_bad_level_sizes(guest: Guest, bits: int) -> None:
+    upper = guest.tree.entry_address(EA, level=2)
+    guest.bench.memory.write_u64(upper, PTE_VALID | (TABLES + 0x5F000) | bits)
+    assert guest.load(EA) == Fault(0x300, BADCONFIG)
+
+
+def test_table_outside_ram(guest: Guest) -> None:
+    upper = guest.tree.entry_address(EA, level=2)
+    for table in (RAM, RAM - 0x100 + 0x1000, 0x0FFFFFFFFFFFFF00):
+        guest.bench.memory.write_u64(upper, PTE_VALID | table | 9)
+        assert guest.load(EA) == Fault(0x300, NOPTE)
+
+
+@given(
+    garbage=st.lists(st.integers(0, (1 << 64) - 1), min_size=4, max_size=4),
+    forms=st.lists(st.sampled_from(["any", "valid", "table", "leaf"]), min_size=4, max_size=4),
+    base=st.sampled_from([TABLES, RAM - 16, RAM - 8, RAM, (1 << 60) - 16, 0]),
+    ea=st.integers(0, (1 << 64) - 1),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_garbage_tables(machine: Guest, garbage: list[int], forms: list[str], base: int, ea: int) -> None:
+    """Whatever the tables hold, an access ends: done, an interrupt, or for the machine."""
+    machine.reset()
+    bench, tree = machine.bench, machine.tree
+    ea &= ~7
+    shape = {"any": lambda v: v, "valid": lambda v: v | PTE_VALID,
+             "table": lambda v: v & 0x7FFF00 & ~PTE_LEAF | PTE_VALID | 5 + v % 12,
+             "leaf": lambda v: v & 0x7FFFFF | PTE_VALID | PTE_LEAF}  # fmt: skip
+    entries = [shape[f](v) for f, v in zip(forms, garbage, strict=True)]
+    for level, entry in enumerate(entries):
+        if (ea & 0x3FFFFFFFFFFFFFFF) >> 39 != CODE >> 39:
+            bench.memory.write_u64(tree.entry_address(ea & 0x000FFFFFFFFFFFFF, level), entry)
+    if base != TABLES:
+        bench.cpu.set_reg("prtb_base", base)
+    bench.memory.fill(0x50_0000, 0x1000)
+    for line in ("ld 6, 0(4)", "std 6, 0(4)", "lq 6, 0(4)"):
+        bench.start([line], msr=KERNEL, r4=ea)
+        bench.cpu.set_reg("mmio_ready", 0)
+        assert bench.run() in (layout.EXIT_HCALL, layout.EXIT_MMIO_READ, layout.EXIT_MMIO_WRITE)
+
+
+# -- invalidation -----------------------------------------------------------------------------------
+
+PAGE_SIZES = {3: (12, 0), 2: (21, 1)}  #: level -> shift, AP encoding
+
+
+def tlbie(bench: Bench, rb: int, rs: int, ric: int, *, local: bool) -> None:
+    """tlbie or tlbiel, process-scoped, radix."""
+    word = 0x7C000000 | 6 << 21 | ric << 18 | 1 << 17 | 1 << 16 | 5 << 11 | (274 if local else 306) << 1
+    bench.execute([f".long {word:#x}", "ptesync"], msr=SF | ME | LE, r5=rb, r6=rs)
+
+
+#: what is invalidated -> (IS field, RIC)
+SCOPES = {"page": (0, 0), "pid": (1, 0), "lpid": (2, 2), "all": (3, 2), "pid and PWC": (1, 2)}
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["tlbiel", "tlbie"])
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("level", PAGE_SIZES)
+def test_invalidated_translations_are_gone(guest: Guest, level: int, scope: str, local: bool) -> None:
+    """After the entry is cleared and invalidated neither loads nor stores nor fetches find it."""
+    shift, ap = PAGE_SIZES[level]
+    base = EA >> shift << shift
+    at = base + (REAL & (1 << shift) - 1)
+    guest.bench.cpu.set_reg("pidr", 1)
+    guest.tree.map(base, REAL >> shift << shift, PAGE_R | PAGE_W | PAGE_X, level=level)
+    assert guest.load(at + 8) == SC1 << 32 | SC1
+    assert guest.store(at + 0x200, value=1) == 1
+    assert guest.fetch(at + 8) == 0
+    guest.tree.unmap(base, level)
+    kind, ric = SCOPES[scope]
+    if kind == 0:
+        tlbie(guest.bench, base | ap << 5, 1 << 32, ric, local=local)
+    else:
+        tlbie(guest.bench, kind << 10, 1 << 32, ric, local=local)
+    assert guest.load(at + 8) == Fault(0x300, NOPTE)
+    assert guest.store(at + 0x200) == Fault(0x300, NOPTE | STORE)
+    assert guest.fetch(at + 8) == Fault(0x400, NOPTE)
+
+
+def test_another_page_stays_right(guest: Guest) -> None:
+    """Pages that share a TLB entry (1024 pages apart) and neighbours are told apart."""
+    bench = guest.bench
+    pages = [EA + n * 0x1000 for n in (0, 1, 1024, 2048, 512)]
+    for n, ea in enumerate(pages):
+        guest.tree.map(ea, REAL + n * 0x1000, PAGE_R | PAGE_W)
+        bench.memory.write(REAL + n * 0x1000, n.to_bytes(8, "little"))
+    for _ in range(2):
+        for n, ea in enumerate(pages):
+            assert guest.load(ea) == n
+    guest.tree.unmap(pages[2])
+    tlbie(bench, pages[2], 0, 0, local=True)
+    assert [guest.load(ea) for ea in pages] == [0, 1, Fault(0x300, NOPTE), 3, 4]
+
+
+def test_a_withdrawn_permission(guest: Guest) -> None:
+    guest.tree.map(EA, REAL, PAGE_R | PAGE_W)
+    assert guest.store(EA, value=1) == 1
+    guest.tree.map(EA, REAL, PAGE_R)
+    tlbie(guest.bench, EA, 0, 0, local=True)
+    assert guest.store(EA) == Fault(0x300, PROT | STORE)
+    assert guest.load(EA) == 1
+
+
+def test_processes_have_their_own_pages(guest: Guest) -> None:
+    """A new PIDR shows the other process's page at once; quadrant 3 stays process 0's."""
+    bench, tree = guest.bench, guest.tree
+    other = Radix(bench.memory, TABLES + 0x80000)
+    other.map(CODE, CODE, PAGE_R | PAGE_X)
+    bench.memory.write_u64(TABLES + 16, Radix.process_entry(other.root))
+    tree.map(EA, REAL, PAGE_R)
+    other.map(EA, REAL + 0x1000, PAGE_R)
+    bench.memory.write(REAL, (10).to_bytes(8, "little"))
+    bench.memory.write(REAL + 0x1000, (11).to_bytes(8, "little"))
+    for pid in (0, 1, 0, 1):
+        bench.execute(["mtspr 48, 4"], msr=SF | ME | LE, r4=pid)
+        assert guest.load(EA) == 10 + pid
+        assert guest.load(KERNEL_BIT | EA, KERNEL) == 10
+
+
+def test_real_and_translated_accesses_do_not_mix(guest: Guest) -> None:
+    bench = guest.bench
+    guest.tree.map(0x5000, REAL, PAGE_R | PAGE_W)
+    bench.memory.write(0x5000, (1).to_bytes(8, "little"))
+    bench.memory.write(REAL, (2).to_bytes(8, "little"))
+    for _ in range(2):
+        assert guest.load(0x5000, SF | ME | LE) == 1
+        assert guest.load(0x5000, KERNEL) == 2
+        assert guest.load(0x5000, SF | ME | LE | IR) == 1
