@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
 PREFIX, BLOCK = 1, 16  #: a prefix's primary opcode; words in a block that prefixed instructions do not leave
+SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU that comes back from the guest must not wait for the compiler's Python
 THRESHOLD = 2  #: samples at one place before it is compiled
 DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
 
@@ -69,7 +70,7 @@ class Jit:
         word = ctypes.c_uint64
         self._install = engine.code.routine("install", word, word, word, result=ctypes.c_bool)
         self._mark = engine.code.routine("mark_compiled", word)
-        self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._queue: queue.PriorityQueue[tuple[int, int]] = queue.PriorityQueue()  # most samples first
         self._counts: dict[int, int] = {}
         self._taken: list[int] = []
         self._decode: Decoder | None = None
@@ -80,6 +81,7 @@ class Jit:
             threading.Thread(target=self._sample_loop, name="lpar-sampler", daemon=True),
             threading.Thread(target=self._compile_loop, name="lpar-compiler", daemon=True),
         ]
+        sys.setswitchinterval(SWITCH_INTERVAL)
         for thread in self._threads:
             thread.start()
 
@@ -102,16 +104,16 @@ class Jit:
         n = self._counts.get(record, 0) + 1
         self._counts[record] = n
         if n % THRESHOLD == 0:
-            self._queue.put(record)
+            self._queue.put((-n, record))
 
     # -- compiling -----------------------------------------------------------------------------------
     def _compile_loop(self) -> None:
         while True:
-            record = self._queue.get()
-            if record is None or self._stop:
+            priority, record = self._queue.get()
+            if self._stop:
                 return
             try:
-                self._compile_at(record)
+                self._compile_at(record, priority)
             except Exception as error:  # a region that cannot be compiled is interpreted
                 if DEBUG:
                     import traceback
@@ -119,7 +121,7 @@ class Jit:
                     traceback.print_exc()
                     print(f"jit: {record:#x}: {error}", file=sys.stderr)
 
-    def _compile_at(self, record: int) -> None:
+    def _compile_at(self, record: int, priority: int) -> None:
         page, at = divmod(record - self._base, STRIDE)
         if not 0 <= at < RECORDS:
             return
@@ -138,6 +140,8 @@ class Jit:
         self.seconds += time.perf_counter() - begin
         if address is not None:
             self._put(plan, page, record, old, address)
+            for index in plan.cuts:
+                self._queue.put((priority, self._base + page * STRIDE + 8 * index))
 
     def _handler(self, value: int) -> int:
         offset = value >> 32
@@ -185,7 +189,7 @@ class Jit:
     def close(self) -> None:
         """End the threads."""
         self._stop = True
-        self._queue.put(None)
+        self._queue.put((-(1 << 62), 0))
         for thread in self._threads:
             thread.join()
         if DEBUG:

@@ -28,6 +28,7 @@ from lpar.isa.routine import Routine
 from lpar.isa.values import Bits
 
 MAX_INSTRUCTIONS = 160
+MAX_CUTS = 4
 LAST = 1023  #: number of a page's last instruction
 RETURN_SITES = 4  #: calls inside the region whose return is recognised without leaving
 
@@ -59,6 +60,7 @@ class Plan:
 
     entry: int
     code: dict[int, tuple[int, Variant]]
+    cuts: tuple[int, ...] = ()  #: where the size limit cut the region off: entries of further ones
 
 
 def length(word: int) -> int:
@@ -96,8 +98,8 @@ def _falls_through(word: int) -> bool:
 def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[int], Variant | None]) -> Plan:
     """The region around ``entry``; ``words`` gives an executed instruction's word, None for others."""
     code: dict[int, tuple[int, Variant]] = {}
-    todo = [entry]
-    while todo and len(code) < MAX_INSTRUCTIONS:
+    todo, cuts = [entry], []
+    while todo:
         index = todo.pop(0)
         while 0 <= index <= LAST and index not in code and len(code) < MAX_INSTRUCTIONS:
             word = words(index)
@@ -111,7 +113,9 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
             if not _falls_through(word):
                 break
             index += length(word)
-    return Plan(entry, code)
+        if len(code) >= MAX_INSTRUCTIONS and index not in code and 0 <= index <= LAST and words(index) is not None:
+            cuts.append(index)
+    return Plan(entry, code, tuple(cuts[:MAX_CUTS]))
 
 
 class _Kept:
@@ -165,7 +169,9 @@ class RegionCpu(HandlerCpu):
         set_(self, "links", links)
         set_(self, "touched", touched)
         set_(self, "vars", {})
-        set_(self, "dirty", set())
+        set_(self, "written", set())  # by the current instruction so far
+        set_(self, "writes", {})  # by each instruction
+        set_(self, "edges", {i: set() for i in plan.code})
         set_(self, "write_backs", [])
         set_(self, "labels", {i: f.new_block() for i in plan.code})
         set_(self, "index", plan.entry)
@@ -195,7 +201,7 @@ class RegionCpu(HandlerCpu):
         """Write a kept register."""
         f: Function = self.f
         at = self._var(name, n)
-        self.dirty.add((name, n))
+        self.written.add((name, n))
         if isinstance(value, (int, Bits)):
             value = constant(f, value.v if isinstance(value, Bits) else value, width)
         if value.w != width:
@@ -219,7 +225,7 @@ class RegionCpu(HandlerCpu):
         f: Function = self.f
         if isinstance(value, (int, Bits)):
             value = constant(f, value.v if isinstance(value, Bits) else value, 64)
-        self.dirty.add(("vsr", n))
+        self.written.add(("vsr", n))
         pair = f.emit(f"insertelement <2 x i64> zeroinitializer, i64 {value.ref}, i32 1")
         f.line(f"store <2 x i64> {pair}, ptr {self._var('vsr', n)}, align 16")
 
@@ -250,11 +256,11 @@ class RegionCpu(HandlerCpu):
 
     # -- leaving ---------------------------------------------------------------------------------------
     def _write_back(self) -> None:
-        """A place for the stores of all registers that turn out to be changed somewhere."""
+        """A place for the stores of the registers that turn out to be changed on some path to here."""
         f: Function = self.f
         if not f.block.done:
             f.block.lines.append("")
-            self.write_backs.append((f.block, len(f.block.lines) - 1))
+            self.write_backs.append((f.block, len(f.block.lines) - 1, self.index, set(self.written)))
 
     def _link(self, name: str) -> str:
         """The address of a routine or special handler, from the state block."""
@@ -291,6 +297,7 @@ class RegionCpu(HandlerCpu):
 
     def _go(self, index: int) -> None:
         if index in self.labels:
+            self.edges[self.index].add(index)
             self.f.jump(self.labels[index])
             raise Done
         self.dispatch(self._record(index))
@@ -327,6 +334,7 @@ class RegionCpu(HandlerCpu):
         here, block = f.block, f.new_block()
         f.place(block)
         self._poll_at(self._record(index))
+        self.edges[self.index].add(index)
         f.jump(self.labels[index])
         f.block = here
         return block
@@ -481,13 +489,26 @@ class RegionCpu(HandlerCpu):
             lines.append(f"{at}.i = load {kind}, ptr {at}.s, align {align}")
             lines.append(f"store {kind} {at}.i, ptr {at}, align {align}")
         entry.lines[:0] = lines
-        for number, (block, line) in enumerate(self.write_backs):
-            block.lines[line] = "\n  ".join(self._stores(number))
-        del f
+        changed = self._changed_before()
+        for number, (block, line, index, written) in enumerate(self.write_backs):
+            block.lines[line] = "\n  ".join(self._stores(number, changed[index] | written))
 
-    def _stores(self, number: int) -> list[str]:
+    def _changed_before(self) -> dict[int, set[tuple[str, int]]]:
+        """For each instruction the registers changed on some path from the entry to it."""
+        changed: dict[int, set[tuple[str, int]]] = {i: set() for i in self.plan.code}
+        todo = list(self.plan.code)
+        while todo:
+            index = todo.pop()
+            after = changed[index] | self.writes.get(index, set())
+            for target in self.edges[index]:
+                if not after <= changed[target]:
+                    changed[target] |= after
+                    todo.append(target)
+        return changed
+
+    def _stores(self, number: int, changed: set[tuple[str, int]]) -> list[str]:
         out = []
-        for name, n in sorted(self.dirty):
+        for name, n in sorted(changed):
             at, kind = self.vars[name, n], KEPT[name]
             align = 16 if name == "vsr" else SLOTS[name].stride
             value = f"{at}.w{number}"
@@ -521,6 +542,7 @@ def _trace_one(cpu: RegionCpu, index: int, word: int, variant: Variant) -> int:
     set_(cpu, "insn", word)
     set_(cpu, "prefixed", length(word) == 2)
     set_(cpu, "_pc_stored", False)
+    set_(cpu, "written", cpu.writes.setdefault(index, set()))
     mark = (len(f.blocks), len(cpu.write_backs))
     try:
         cpu.require(variant.instruction.needs)
@@ -531,6 +553,8 @@ def _trace_one(cpu: RegionCpu, index: int, word: int, variant: Variant) -> int:
     except (NotRegionable, KeyError):
         del f.blocks[mark[0] :]
         del cpu.write_backs[mark[1] :]
+        cpu.written.clear()
+        cpu.edges[index].clear()
         f.block = f.blocks[-1]
         f.block.lines.clear()
         f.block.done = False
