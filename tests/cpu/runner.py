@@ -35,6 +35,12 @@ PAGE_R, PAGE_W, PAGE_X, PAGE_PRIV = 4, 2, 1, 8  #: radix PTE: encoded access aut
 PTE_VALID, PTE_LEAF, PTE_R, PTE_C = 1 << 63, 1 << 62, 0x100, 0x80
 
 
+@functools.cache
+def assembled(*lines: str) -> list[int]:
+    """``assemble``, once for each text."""
+    return assemble(lines)
+
+
 class Bench:
     """An engine with ``ram`` bytes of memory and one vCPU (``cpu``); more by ``add``."""
 
@@ -78,7 +84,7 @@ class Bench:
 
     def start(self, lines: Iterable[str], *, msr: int, at: int = CODE, **regs: int) -> None:
         """Put ``lines`` and ``sc 1`` at ``at`` (also real) in the byte order of ``msr``; set registers."""
-        self.put_code(at, [*assemble(lines), SC1], little=bool(msr & LE))
+        self.put_code(at, [*assembled(*lines), SC1], little=bool(msr & LE))
         for name, value in {"msr": msr, "pc": at, **regs}.items():
             self.cpu.set_reg(name, value)
         self.cpu.flush_tlb()

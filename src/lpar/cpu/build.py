@@ -96,20 +96,22 @@ def _read(path: Path) -> Bundle | None:
             return None
         loaded = pickle.loads(data[32:])
         return loaded if isinstance(loaded, Bundle) else None
-    except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ValueError):
+    except Exception:  # a damaged pickle may raise anything; the file is built anew
         return None
 
 
 def _write(path: Path, bundle: Bundle) -> None:
-    body = pickle.dumps(bundle)
+    body, scratch = pickle.dumps(bundle), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as out:
+            scratch = Path(out.name)
             out.write(hashlib.sha256(body).digest() + body)
-        os.replace(out.name, path)
+        os.replace(scratch, path)
         _prune(path)
-    except OSError:
-        return  # a cache that cannot be written costs time only
+    except OSError:  # a cache that cannot be written costs time only
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
 
 
 def _prune(newest: Path) -> None:

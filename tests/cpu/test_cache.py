@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The cache of compiled handlers: found again, and never in the way when damaged or not writable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lpar.cpu import build, compiler
+from lpar.cpu.build import Bundle
+
+
+class Builder:
+    """Counts builds; stands in for the real one, which takes long."""
+
+    def __init__(self) -> None:
+        self.built = 0
+
+    def __call__(self, progress: object = None) -> Bundle:
+        self.built += 1
+        return Bundle([b"object code"], ["lp_decode"], [(0, 0, 0, 0, 0, 0, 0)], b"\0" * 8)
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Builder:
+    """An empty cache of our own."""
+    made = Builder()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "build", made)
+    return made
+
+
+def files() -> list[Path]:
+    """What is in the cache."""
+    return sorted(build.cache_directory().glob("*"))
+
+
+def test_the_second_load_builds_nothing(builder: Builder) -> None:
+    first = build.load_bundle()
+    assert build.load_bundle() == first
+    assert builder.built == 1
+    assert len(files()) == 1
+
+
+def test_cache_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert build.cache_directory() == tmp_path / "lpar" / "engine"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert build.cache_directory() == tmp_path / "home" / ".cache" / "lpar" / "engine"
+
+
+def signed(body: bytes) -> bytes:
+    """A file body with a right checksum."""
+    return hashlib.sha256(body).digest() + body
+
+
+def flip(data: bytes) -> bytes:
+    """One bit of the middle flipped."""
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "short": lambda data: data[:16],
+    "checksum only": lambda data: data[:32],
+    "truncated": lambda data: data[: len(data) // 2],
+    "one byte less": lambda data: data[:-1],
+    "longer": lambda data: data + b"\0",
+    "a bit flipped": flip,
+    "zeros": lambda data: bytes(len(data)),
+    "text": lambda data: b"not a cache file\n" * 100,
+    "another type": lambda data: signed(pickle.dumps({"objects": []})),
+    "no pickle": lambda data: signed(b"garbage"),
+    "unknown class": lambda data: signed(b"cno.such.module\nThing\n."),
+    "empty body": lambda data: signed(b""),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_built_anew(builder: Builder, damage: str) -> None:
+    wanted = build.load_bundle()
+    [path] = files()
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    assert build.load_bundle() == wanted
+    assert builder.built == 2
+    assert build.load_bundle() == wanted
+    assert builder.built == 2  # and mended
+
+
+def test_a_directory_in_the_file_s_place(builder: Builder) -> None:
+    build.load_bundle()
+    [path] = files()
+    path.unlink()
+    path.mkdir()
+    assert build.load_bundle().objects == [b"object code"]
+    assert builder.built == 2
+
+
+def test_a_cache_directory_that_is_a_file(builder: Builder, tmp_path: Path) -> None:
+    (tmp_path / "lpar").write_text("in the way")
+    assert build.load_bundle().objects == [b"object code"]
+    assert build.load_bundle().objects == [b"object code"]
+    assert builder.built == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_directory_without_permission(builder: Builder, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert build.load_bundle().objects == [b"object code"]
+    tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_leaves_no_litter(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert build.load_bundle().objects == [b"object code"]
+    assert files() == []
+
+
+def test_old_files_go(builder: Builder) -> None:
+    directory = build.cache_directory()
+    directory.mkdir(parents=True)
+    for n in range(8):
+        (directory / f"handlers-{n}.bin").write_bytes(b"old")
+        os.utime(directory / f"handlers-{n}.bin", (n, n))
+    build.load_bundle()
+    names = [p.name for p in files()]
+    assert len(names) == 4
+    assert "handlers-7.bin" in names
+    assert "handlers-3.bin" not in names
+
+
+def test_the_key_depends_on_host_and_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = build.source_key(compiler.host_description())
+    assert here == build.source_key(compiler.host_description())
+    assert here != build.source_key("another host")
+    room = tmp_path / "lpar" / "cpu"
+    room.mkdir(parents=True)
+    source = room / "build.py"
+    source.write_text("x = 1\n")
+    monkeypatch.setattr(build, "__file__", str(source))
+    first = build.source_key("host")
+    source.write_text("x = 2\n")
+    assert build.source_key("host") != first
