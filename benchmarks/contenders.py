@@ -10,67 +10,93 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-from lpar.cli.guests import Guest
+from enum import Enum
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine that every contender starts; ``memory`` as both programs read it, e.g. 1G."""
+    """The machine that every contender starts; ``memory`` as all of them read it, e.g. 1G."""
 
-    guest: Guest
+    kernel: Path
+    initrd: Path | None = None
     cpus: int = 1
     memory: str = "1G"
     params: str = ""
 
-    @property
-    def all_params(self) -> str:
-        """The kernel's parameters."""
-        return f"{self.guest.params} {self.params}".strip()
+
+class Cache(Enum):
+    """What lpar finds in its cache when it starts."""
+
+    WARM = "what earlier runs left"
+    BUILT = "its own engine's code, nothing of any guest"
+    EMPTY = "nothing, as on the first run after installation"
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """``command`` starts a machine.
-
-    With ``cold``, lpar's cache of compiled code is empty each time: only the boot is worth measuring.
-    """
+    """``command`` starts a machine."""
 
     name: str
     command: Callable[[Machine], list[str]]
-    cold: bool = False
+    cache: Cache = Cache.WARM
 
     @contextmanager
     def environment(self) -> Iterator[Mapping[str, str] | None]:
         """The environment to run in."""
-        if not self.cold:
+        if self.cache == Cache.WARM:
             yield None
             return
-        with tempfile.TemporaryDirectory(prefix="lpar-bench-") as empty:
-            yield {**os.environ, "XDG_CACHE_HOME": empty}
+        with tempfile.TemporaryDirectory(prefix="lpar-bench-") as fresh:
+            if self.cache == Cache.BUILT:
+                _copy_engine(Path(fresh))
+            yield {**os.environ, "XDG_CACHE_HOME": fresh}
 
 
-def lpar(machine: Machine) -> list[str]:
+def _copy_engine(fresh: Path) -> None:
+    """The newest handlers alone: what `lpar.cpu.build` makes once for this host."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "lpar" / "engine"
+    bundles = sorted(base.glob("handlers-*"), key=lambda path: path.stat().st_mtime)
+    to = fresh / "lpar" / "engine"
+    to.mkdir(parents=True)
+    for bundle in bundles[-2:]:
+        shutil.copy2(bundle, to)
+
+
+def lpar(machine: Machine, *options: str) -> list[str]:
     """``lpar run``."""
-    words = [sys.executable, "-m", "lpar", "run", "-q", "-p", machine.all_params]
-    words += ["-k", str(machine.guest.kernel), "-i", str(machine.guest.shell_initrd)]
+    words = [sys.executable, "-m", "lpar", "run", "-q", *options, "-k", str(machine.kernel)]
+    if machine.initrd:
+        words += ["-i", str(machine.initrd)]
+    if machine.params:
+        words += ["-p", machine.params]
     return [*words, "-m", machine.memory, "-c", str(machine.cpus)]
+
+
+def interpreter(machine: Machine) -> list[str]:
+    """lpar without its compiled tier."""
+    return lpar(machine, "--accel", "interp")
 
 
 def qemu(machine: Machine) -> list[str]:
     """QEMU's pseries machine, with nothing that the guest would have to probe."""
     program = shutil.which("qemu-system-ppc64") or "qemu-system-ppc64"
     words = [program, "-M", "pseries", "-cpu", "POWER9", "-m", machine.memory, "-smp", str(machine.cpus)]
-    words += ["-nodefaults", "-display", "none", "-serial", "stdio", "-append", machine.all_params]
-    return [*words, "-kernel", str(machine.guest.kernel), "-initrd", str(machine.guest.shell_initrd)]
+    words += ["-nodefaults", "-display", "none", "-serial", "stdio", "-kernel", str(machine.kernel)]
+    if machine.initrd:
+        words += ["-initrd", str(machine.initrd)]
+    return [*words, "-append", machine.params] if machine.params else words
 
 
-REFERENCE = "qemu"
+LPAR, REFERENCE = "lpar", "qemu"
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender("lpar", lpar),
+        Contender(LPAR, lpar),
         Contender(REFERENCE, qemu),
-        Contender("lpar cold", lpar, cold=True),
+        Contender("cold", lpar, Cache.EMPTY),
+        Contender("built", lpar, Cache.BUILT),
+        Contender("interp", interpreter),
     )
 }
+DEFAULT = (LPAR, REFERENCE, "cold")

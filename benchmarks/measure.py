@@ -3,57 +3,178 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 from benchmarks.contenders import Contender, Machine
-from benchmarks.rows import BOOT, POWER_OFF, Row
+from benchmarks.rows import BOOT, MEMORY, POWER_OFF, START, Row
 from lpar.testing.console import ConsoleError, Session
 from lpar.testing.shell import BOOT_TIMEOUT, PROMPT, Shell
 
-Times = dict[str, dict[str, list[float]]]  #: row -> contender -> seconds of each round
-Told = Callable[[str, str, float], None]  #: (contender, row, seconds), as soon as it is known
+LIMIT = 300.0  #: seconds that one row may take
+STARTED = "lpar-run"  #: what the smallest kernel prints
+SLACK = 0.5  #: seconds that the console and the shell may add to what the guest's clock says
+RESULT = re.compile(r"^lparbench row=(\S+) jobs=\d+ count=(\d+) seconds=([\d.]+) sum=([0-9a-f]+)$", re.M)
 
-LIMIT = 600.0  #: seconds that one row may take
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One figure of one row, in the row's unit; ``error`` says why there is none."""
+
+    figure: float
+    checksum: str = ""
+    error: str = ""
+
+    def save(self) -> dict[str, Any]:
+        """As plain data."""
+        return {name: value for name, value in asdict(self).items() if value != ""}
 
 
-def measure(
-    contenders: Sequence[Contender], rows: Sequence[Row], machine: Machine, rounds: int, told: Told
-) -> Times:
-    """All rows for all contenders.  Raises ConsoleError when a guest fails."""
-    times: Times = {row.name: {} for row in rows}
+Samples = dict[str, dict[str, list[Sample]]]  #: row -> contender -> its samples
+Told = Callable[[str, str, Sample], None]  #: (contender, row, sample), as soon as it is known
+Plan = list[tuple[Machine, list[Row]]]  #: guests to start, and the rows to measure in each
+
+
+def failed(why: object) -> Sample:
+    """No figure."""
+    return Sample(0.0, error=str(why).strip().partition("\n")[0] or "failed")
+
+
+def plan_of(rows: Sequence[Row], machine_for: Callable[[str, int], Machine]) -> Plan:
+    """Rows of the same image and number of CPUs share a guest."""
+    ordered = sorted(rows, key=lambda row: (row.cpus, row.image))
+    groups = groupby(ordered, key=lambda row: (row.image, row.cpus))
+    return [(machine_for(*key), sorted(members, key=rows.index)) for key, members in groups]
+
+
+def measure(contenders: Sequence[Contender], plan: Plan, rounds: int, told: Told) -> Samples:
+    """All rows for all contenders; a row that fails leaves the others alone."""
+    samples: Samples = {row.name: {each.name: [] for each in contenders} for _, rows in plan for row in rows}
     for _ in range(rounds):
-        for contender in contenders:
-            wanted = [BOOT] if contender.cold else rows
-            for name, seconds in run_once(contender, wanted, machine).items():
-                times.setdefault(name, {}).setdefault(contender.name, []).append(seconds)
-                told(contender.name, name, seconds)
-    return times
+        for machine, rows in plan:
+            for contender in contenders:
+                for row, sample in run_all(contender, machine, rows):
+                    samples[row.name][contender.name].append(sample)
+                    told(contender.name, row.name, sample)
+    return samples
 
 
-def run_once(contender: Contender, rows: Sequence[Row], machine: Machine) -> dict[str, float]:
-    """Start one guest and take the time of each row in it."""
+def run_all(contender: Contender, machine: Machine, rows: Sequence[Row]) -> Iterator[tuple[Row, Sample]]:
+    """The rows in one guest, or, after one that brings the guest down, in the next."""
     with contender.environment() as environment:
-        begin = time.perf_counter()
-        with Session(contender.command(machine), env=environment) as session:
+        left = list(rows)
+        while left:
+            begin = len(left)
+            for row, sample in _run_some(contender.command(machine), left, environment):
+                left.remove(row)
+                yield row, sample
+            if len(left) == begin:  # even the boot failed
+                break
+    for row in left:
+        yield row, failed("the guest does not start")
+
+
+def _run_some(
+    command: Sequence[str], rows: Sequence[Row], environment: Mapping[str, str] | None
+) -> Iterator[tuple[Row, Sample]]:
+    """Start one guest and measure in it until a row fails."""
+    if rows[0].image == START:
+        yield rows[0], _first_instructions(command, environment)
+        return
+    begin = time.perf_counter()
+    with Session(command, env=environment) as session:
+        try:
             session.expect(PROMPT, BOOT_TIMEOUT)
-            times = {BOOT.name: time.perf_counter() - begin}
+            booted = Sample(time.perf_counter() - begin)
             shell = Shell(session)
             shell.run("dmesg -n 1")
-            for row in rows:
-                if row.line:
-                    times[row.name] = time_of(shell, row)
-            begin = time.perf_counter()
-            shell.power_off()
-            times[POWER_OFF.name] = time.perf_counter() - begin
-    return {row.name: times[row.name] for row in rows}
+        except ConsoleError as err:
+            if BOOT in rows:
+                yield BOOT, failed(err)
+            return
+        for row in rows:
+            sample = booted if row == BOOT else _sample(shell, row)
+            yield row, sample
+            if sample.error:
+                return
 
 
-def time_of(shell: Shell, row: Row) -> float:
-    """Seconds of one row.  Raises ConsoleError when the guest gives another answer."""
+def _first_instructions(command: Sequence[str], environment: Mapping[str, str] | None) -> Sample:
     begin = time.perf_counter()
-    output = shell.run(row.line, LIMIT)
-    seconds = time.perf_counter() - begin
-    if row.answer is not None and output != row.answer:
-        raise ConsoleError(f"row {row.name}: {output!r} in place of {row.answer!r}")
-    return seconds
+    with Session(command, env=environment) as session:
+        try:
+            session.expect(STARTED, BOOT_TIMEOUT)
+        except ConsoleError as err:
+            return failed(err)
+        return Sample(time.perf_counter() - begin)
+
+
+def _sample(shell: Shell, row: Row) -> Sample:
+    try:
+        if row == MEMORY:
+            return Sample(overhead(shell.session.process.pid) / 2**20)
+        begin = time.perf_counter()
+        if row == POWER_OFF:
+            shell.power_off()
+            return Sample(time.perf_counter() - begin)
+        output = shell.run(row.line, LIMIT)
+        return judge(row, output, time.perf_counter() - begin)
+    except (ConsoleError, OSError) as err:
+        return failed(err)
+
+
+def judge(row: Row, output: str, seconds: float) -> Sample:
+    """The sample that a line's output makes; ``seconds`` are the host's.
+
+    The guest's own figure counts if there is one, and must fit the host's: a guest whose clock is
+    slow would look fast.
+    """
+    if "lparbench" not in row.line:
+        if row.answer is not None and output != row.answer:
+            return failed(f"{output!r} in place of {row.answer!r}")
+        return Sample(seconds, checksum=output if len(output) < 80 else "")
+    found = RESULT.search(output)
+    if not found:
+        return failed(f"no result in {output!r}")
+    figure = float(found[3])
+    if not 0.8 * seconds - SLACK <= figure <= seconds * 1.02 + 0.05:
+        return failed(f"{figure:.2f} s by the guest's clock, {seconds:.2f} by the host's")
+    return Sample(figure, checksum=f"{found[2]}:{found[4]}")
+
+
+def overhead(pid: int) -> int:
+    """Bytes at the peak of what a process held, without the guest's RAM.  Raises OSError.
+
+    The guest's RAM is its largest run of mappings without a gap, and is not given back while it runs.
+    """
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
+    if not peak:
+        raise OSError(f"/proc/{pid}/status tells no peak")
+    return (int(peak[1]) << 10) - largest_run(Path(f"/proc/{pid}/smaps").read_text())
+
+
+def largest_run(smaps: str) -> int:
+    """Resident bytes of the largest run of anonymous mappings that can be written.
+
+    >>> largest_run("1000-3000 rw-p 0 00:00 0 \\nRss: 4 kB\\n3000-4000 r--p 0 00:00 0 \\nRss: 2 kB\\n")
+    4096
+    """
+    runs: list[list[int]] = []  # [begin, end, resident]
+    inside = False
+    for line in smaps.splitlines():
+        if head := re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ (\d+)", line):
+            begin, end = int(head[1], 16), int(head[2], 16)
+            inside = head[3].startswith("rw") and head[4] == "0"
+            if inside and runs and runs[-1][1] == begin:
+                runs[-1][1] = end
+            elif inside:
+                runs.append([begin, end, 0])
+        elif inside and (resident := re.match(r"Rss:\s+(\d+) kB", line)):
+            runs[-1][2] += int(resident[1]) << 10
+    return max(runs, key=lambda run: run[1] - run[0], default=[0, 0, 0])[2]

@@ -34,7 +34,7 @@ static const struct row rows[] = {
     {"quicksort", row_quicksort, 30},  {"bytecode", row_bytecode, 8},
     {"matmul", row_matmul, 20},        {"matmul-vsx", row_matmul_vsx, 20},
     {"nbody", row_nbody, 40},          {"fft", row_fft, 30},
-    {"memcpy", row_memcpy, 200},       {"chase", row_chase, 20},
+    {"memcpy", row_memcpy, 200},       {"chase", row_chase, 4},
     {"faults", row_faults, 100},       {"syscall", row_syscall, 1000},
     {"pipe", row_pipe, 25},            {"forkexec", row_forkexec, 400},
     {"switch", row_switch, 5},
