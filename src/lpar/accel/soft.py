@@ -23,6 +23,7 @@ MODELS = {
     "POWER9": Model(pvr=0x004E1202, isa=300, dec_bits=56),
     "POWER10": Model(pvr=0x00801200, isa=310, dec_bits=56),
 }
+_GPRS = {f"r{n}": n for n in range(32)}
 _KICKED, _HCALL = Exit(ExitReason.KICKED), Exit(ExitReason.HCALL)
 
 
@@ -125,8 +126,8 @@ class SoftVcpu:
         special = _READ.get(name)
         if special is not None:
             return special(self)
-        if name[0] == "r" and name[1:].isdigit():
-            return self._state.get("gpr", int(name[1:]))
+        if name in _GPRS:
+            return self._state.get("gpr", _GPRS[name])
         if name not in layout.SLOTS:
             raise KeyError(name)
         return self._state.get(name)
@@ -136,8 +137,8 @@ class SoftVcpu:
         special = _WRITE.get(name)
         if special is not None:
             special(self, value)
-        elif name[0] == "r" and name[1:].isdigit():
-            self._state.set("gpr", value, int(name[1:]))
+        elif name in _GPRS:
+            self._state.set("gpr", value, _GPRS[name])
         elif name in layout.SLOTS:
             self._state.set(name, value)
         else:
