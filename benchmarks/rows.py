@@ -58,6 +58,7 @@ def _pair(name: str, kind: str, option: str) -> tuple[Row, Row]:
 
 
 OPENSSL = ("/usr/bin/openssl",)
+RSA = (*OPENSSL, "pkey", "-check", "-noout", "-in", "/data/key.pem")
 SQLITE = ("/usr/bin/sqlite3", ":memory:")
 PYTHON = ("/usr/bin/python3.11", "-I", "-S")
 CC1 = "/usr/lib/gcc/powerpc64le-linux-gnu/12/cc1"

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guests that the rows run in: kernel, initrd and parameters of each image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import build
+from benchmarks.contenders import Machine
+from benchmarks.rows import PROGRAMS, SHELL, START, USERLAND
+from benchmarks.userland import userland
+from lpar.cli.cpio import append_to, regular
+from lpar.cli.guests import Guest, debian_installer
+
+
+def machine_of(image: str, cpus: int, memory: str, params: str = "") -> Machine:
+    """The machine for an image.  Raises HostError when its parts cannot be had."""
+    if image == START:
+        return Machine(build.start_kernel(), None, cpus, memory)
+    guest = debian_installer()
+    initrds = {SHELL: lambda _: guest.shell_initrd, PROGRAMS: _with_programs, USERLAND: _with_userland}
+    return Machine(guest.kernel, initrds[image](guest), cpus, memory, f"{guest.params} {params}".strip())
+
+
+def _with_programs(guest: Guest) -> Path:
+    """The shell's initrd and /lparbench."""
+    program = build.lparbench().read_bytes()
+    base = guest.shell_initrd.read_bytes()
+
+    def make(to: Path) -> None:
+        to.write_bytes(append_to(base, [regular("lparbench", program, 0o755)]))
+
+    return build.kept("initrd-programs", [base, program], make)
+
+
+def _with_userland(guest: Guest) -> Path:
+    """The same and /debian; not compressed, since a guest would take longer to unpack it."""
+    base, more = _with_programs(guest).read_bytes(), userland().read_bytes()
+
+    def make(to: Path) -> None:
+        to.write_bytes(append_to(base, []) + more)
+
+    return build.kept("initrd-userland", [base, more], make)
