@@ -202,3 +202,14 @@ FIELDS["RT1"] = Field("RT1", ((6, 10),), Kind.REG, plus=1)
 _field("SPR_I", (16, 20), (11, 15), kind=_I)
 _field("MP", (15, 15), kind=_S)  # vcntmb: which mask value counts
 _field("RT_I", (6, 10), kind=_I)  # a register number to compute with: cpu.gpr takes a value as an index too
+# decimal floating-point facility: register pairs by their halves; rounding and sign choices as numbers
+for _name in ("FRT", "FRA", "FRB"):
+    _first = {"FRT": 6, "FRA": 11, "FRB": 16}[_name]
+    _field(_name + "e", (_first, _first + 3), scale=1)  # even-odd pairs: fix the last bit to 0
+    FIELDS[_name + "o"] = Field(_name + "o", ((_first, _first + 3),), Kind.REG, scale=1, plus=1)
+_field("RMC_I", (21, 22), kind=_I)
+_field("R_I", (15, 15), kind=_I)
+_field("SP_I", (11, 12), kind=_I)
+_field("S_I", (11, 11), kind=_I)
+_field("SH_D", (16, 21), kind=_I)
+_field("UIM6", (10, 15), kind=_I)
