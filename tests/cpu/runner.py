@@ -20,6 +20,7 @@ from lpar.accel.soft import MODELS, SoftVcpu
 from lpar.cpu import layout
 from lpar.cpu.engine import Engine
 from lpar.cpu.layout import SLOTS
+from lpar.cpu.native_code import STRIDE
 from lpar.host.memory import GuestMemory
 
 SF, VEC, VSX, EE, PR, FP, ME, IR, DR, RI, LE = (
@@ -64,6 +65,19 @@ class Bench:
     def wipe(self, real: int) -> None:
         """Forget what was decoded from the page at ``real`` (after Python wrote to it)."""
         self._wipe(self.thread.state.address, real >> 12, 0)
+
+    def record(self, real: int) -> int:
+        """What the instruction at a real address is decoded to, in 64-bit little-endian mode; 0: nothing."""
+        return layout.ctypes.c_uint64.from_address(self._record_at(real)).value
+
+    def _record_at(self, real: int) -> int:
+        return self.engine.regions[0].address + (real >> 12) * STRIDE + (real & 0xFFC) * 2
+
+    def compile(self, real: int) -> bool:
+        """Compile the region that begins at a real address where code was run; gives whether it was."""
+        before = self.record(real)
+        self.engine.jit._compile_at(self._record_at(real), 0)
+        return self.record(real) != before
 
     def put_code(self, real: int, words: Iterable[int], *, little: bool) -> None:
         """Write instruction words in a byte order and forget what was decoded there."""
@@ -255,10 +269,6 @@ class Cases:
         """The state after ``case``."""
         self.load(case, little=little, wide=wide)
         return self.go(case)
-
-    def record(self, address: int) -> int:
-        """The decoded record at a host address."""
-        return layout.ctypes.c_uint64.from_address(address).value
 
     def go(self, case: Case) -> State:
         """Run the case that was loaded."""

@@ -29,7 +29,7 @@ from tests.isa.harness import assemble
 
 from lpar.accel.soft import SoftVcpu
 from lpar.cpu import layout
-from lpar.cpu.native_code import FORGIVE, STRIDE
+from lpar.cpu.native_code import FORGIVE
 from lpar.cpu.upkeep import Upkeep
 
 KERNEL = SF | ME | LE | FP | VEC | VSX
@@ -62,10 +62,7 @@ def function(bench: Bench, compiled: bool, words: list[int], at: int = FUNCTION)
     bench.put_code(at, words, little=True)
     assert call(bench, at=at) == 1
     if compiled:
-        record = bench.engine.regions[0].address + (at >> 12) * STRIDE + (at & 0xFFF) * 2
-        before = layout.ctypes.c_uint64.from_address(record).value
-        bench.engine.jit._compile_at(record)
-        assert layout.ctypes.c_uint64.from_address(record).value != before
+        assert bench.compile(at)
         assert call(bench, at=at) == 1
 
 
@@ -214,7 +211,7 @@ def test_tlbie_reaches_a_running_vcpu(machine: tuple[Bench, bool], ric: int) -> 
     thread = launch(bench, other, loop, 0x8000, KERNEL | DR, r4=ea, r6=0)
     if compiled:
         time.sleep(0.05)
-        bench.engine.jit._compile_at(bench.engine.regions[0].address + 8 * STRIDE)
+        bench.compile(0x8000)
     word = 0x7C000000 | 7 << 21 | ric << 18 | 1 << 17 | 1 << 16 | 5 << 11 | 306 << 1
     lost = []
     for n in range(20):

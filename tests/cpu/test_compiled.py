@@ -16,7 +16,6 @@ from tests.cpu.differential import report
 from tests.cpu.runner import Cases
 from tests.isa.harness import BUFFER, CODE, Case, assemble, compare, random_state, random_word
 
-from lpar.cpu.native_code import STRIDE
 from lpar.isa.registry import INSTRUCTIONS, Instruction
 
 MEMORY = ("fixed_load", "fixed_store", "float_memory", "vmx_memory", "vsx_memory", "vsx_scalar_memory")
@@ -85,16 +84,13 @@ def run_both(cases: Cases, case: Case) -> tuple[list[str], bool]:
     """How the compiled program differs from the interpreted one, and whether a region was installed."""
     interpreted = cases.run(case, little=True, wide=True)
     extra = [cases.state.get(n) for n in EXTRA]
-    engine = cases.bench.engine
-    record = engine.regions[0].address + (CODE >> 12) * STRIDE
-    before = cases.record(record)
-    engine.jit._compile_at(record)
+    installed = cases.bench.compile(CODE)
     cases.load(case, little=True, wide=True, keep_code=True)
     compiled = cases.go(case)
     differences = compare(interpreted, compiled)
     pairs = zip(EXTRA, extra, [cases.state.get(n) for n in EXTRA], strict=True)
     differences += [f"{n}: expected {a:#x}, got {b:#x}" for n, a, b in pairs if a != b]
-    return differences, cases.record(record) != before
+    return differences, installed
 
 
 @pytest.mark.parametrize("group", [*GROUPS, "all"])
