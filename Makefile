@@ -8,7 +8,7 @@ PYTEST ?= $(BIN)/python -m pytest
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
 	@echo "make test    lint, types and all tests"
-	@echo "make bench   time to the shell prompt, paired with qemu-system-ppc64"
+	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make lint    ruff, mypy and the layer contract"
 	@echo "make setup   the Python environment and the tools that the tests use"
 	@echo "make clean   remove caches of the tools (not the guests')"
@@ -22,7 +22,7 @@ test: lint
 
 bench:
 	@scripts/setup test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(ROWS),--rows '$(ROWS)') $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCHFLAGS)
 
 lint:
 	@scripts/setup test

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory", default="1G", metavar="SIZE")
     parser.add_argument("--params", default="", help="more kernel parameters, for all")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    parser.add_argument("--no-warm-up", action="store_true", help="no first round of lpar that fills its cache")
     parser.add_argument("--list", action="store_true", help="show the rows and end")
     return parser
 
@@ -63,7 +64,8 @@ def bench(options: argparse.Namespace) -> Samples:
     contenders = [CONTENDERS[name] for name in names]
     rows = chosen(options.rows)
     plan = plan_of(rows, lambda image, cpus: machine_of(image, cpus, options.memory, options.params))
-    warm_up(names, plan)
+    if not options.no_warm_up:
+        warm_up(names, plan)
     measured = report.compare(measure(contenders, plan, options.rounds, tell))
     samples = {row.name: measured[row.name] for row in rows}
     print(report.text(samples))

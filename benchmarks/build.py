@@ -23,7 +23,7 @@ COMPILER = "powerpc64le-linux-gnu-gcc"
 OBJDUMP = "powerpc64le-linux-gnu-objdump"
 FLAGS = ("-static", "-O2", "-mcpu=power8", "-std=gnu11", "-fno-math-errno", "-Wall", "-Wextra", "-pthread")
 #: Big-endian, without a C library, at an address that both lpar and QEMU's firmware leave free.
-KERNEL_FLAGS = ("-mbig", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x4000000", "-Wl,--build-id=none")
+KERNEL_FLAGS = ("-mbig", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x4000000", "-Wl,--build-id=none,-N")
 
 
 def kept(name: str, made_from: Iterable[bytes], make: Callable[[Path], None]) -> Path:

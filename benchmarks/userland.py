@@ -62,7 +62,6 @@ def _make(to: Path) -> None:
         for unwanted in UNWANTED:
             _remove(root / unwanted)
         _local_links(root)
-        (root / "bin" / "sh").symlink_to("dash")
         shutil.copy(build.lparbench(), root / "bin" / "lparbench")
         _add_data(root)
         to.write_bytes(archive(_entries(Path(work), root)))

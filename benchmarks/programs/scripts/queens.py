@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# ruff: noqa: ANN001, ANN201, ANN204, B905
+# ruff: noqa: ANN001, ANN201
 """Generators, sets and big integers: queens on a board, then digits of pi."""
 
 
