@@ -11,9 +11,9 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
+from lpar.cpu.handler_cpu import HANDLER_TYPES
 from lpar.cpu.ir import Module
 from lpar.cpu.layout import SLOTS
-from lpar.cpu.trace import HANDLER_TYPES
 
 _ready = threading.Lock()
 _initialized = False

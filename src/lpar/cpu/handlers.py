@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.ir import Function, IrBits, Module, constant
 from lpar.cpu.staging import Done
-from lpar.cpu.trace import HANDLER_ARGS, HandlerCpu
 from lpar.isa.fields import Field, Kind
 from lpar.isa.registry import INSTRUCTIONS, Instruction
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lpar.cpu import native_code, native_time, native_tlb
+from lpar.cpu.handler_cpu import SRR1_PREFIXED
 from lpar.cpu.layout import (
     EXIT_HALTED,
     EXIT_HCALL,
@@ -29,7 +30,6 @@ from lpar.cpu.layout import (
     TLB_ENTRIES,
     TLB_ENTRY,
 )
-from lpar.cpu.trace import SRR1_PREFIXED
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lpar.cpu import layout
+from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.handlers import Variant
 from lpar.cpu.ir import COLD, Block, Function, IrBits, Module, constant
 from lpar.cpu.layout import SLOTS, Slot
 from lpar.cpu.staging import Done
-from lpar.cpu.trace import HANDLER_ARGS, HANDLER_TYPES, HandlerCpu, result_type
+from lpar.cpu.trace import result_type
 from lpar.isa.fields import Kind
 from lpar.isa.routine import Routine
 from lpar.isa.values import Bits
@@ -47,7 +47,7 @@ KEPT = {
 }
 
 
-class NotRegionable(Exception):  # noqa: N818
+class NotRegionable(Exception):
     """This instruction stays with the interpreter."""
 
 

@@ -26,7 +26,7 @@ from lpar.cpu.ir import Block, Function, IrBits, constant
 from lpar.isa.values import Bits
 
 
-class Done(Exception):  # noqa: N818 - not an error
+class Done(Exception):
     """This path of the traced function has ended."""
 
 
@@ -313,20 +313,20 @@ class _Assigned(ast.NodeVisitor):
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store):
             self.names.add(node.id)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self.names.add(node.name)
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         return
 
-    def visit_ListComp(self, node: ast.ListComp) -> None:  # noqa: N802
+    def visit_ListComp(self, node: ast.ListComp) -> None:
         return
 
-    visit_GeneratorExp = visit_SetComp = visit_DictComp = visit_ListComp  # type: ignore[assignment]  # noqa: N815
+    visit_GeneratorExp = visit_SetComp = visit_DictComp = visit_ListComp  # type: ignore[assignment]
 
 
 def _assigned(body: list[ast.stmt]) -> list[str]:
@@ -366,7 +366,7 @@ class _Rewriter(ast.NodeTransformer):
     def _current(self, names: list[str]) -> ast.Tuple:
         return ast.Tuple([_rt("get", _thunk(_name(n))) for n in names], ast.Load())
 
-    def visit_If(self, node: ast.If) -> Any:  # noqa: N802
+    def visit_If(self, node: ast.If) -> Any:
         names = _assigned(node.body + node.orelse)
         test = self.visit(node.test)
         then = self._function("then", names, self._body(node.body), _tuple(names))
@@ -378,7 +378,7 @@ class _Rewriter(ast.NodeTransformer):
     def _bind(names: list[str], call: ast.expr) -> ast.stmt:
         return ast.Assign([_tuple(names, ast.Store())], call) if names else ast.Expr(call)
 
-    def visit_While(self, node: ast.While) -> Any:  # noqa: N802
+    def visit_While(self, node: ast.While) -> Any:
         if node.orelse:
             raise SyntaxError("while/else is not part of the language")
         names = _assigned(node.body)
@@ -389,26 +389,26 @@ class _Rewriter(ast.NodeTransformer):
         call = _rt("while_", _name(cond.name), _name(body.name), self._current(names))
         return [cond, body, self._bind(names, call)]
 
-    def visit_For(self, node: ast.For) -> Any:  # noqa: N802
+    def visit_For(self, node: ast.For) -> Any:
         self._loops.append(None)
         node.body = self._body(node.body)
         self._loops.pop()
         node.iter = self.visit(node.iter)
         return node
 
-    def visit_Break(self, node: ast.Break) -> Any:  # noqa: N802
+    def visit_Break(self, node: ast.Break) -> Any:
         if not self._loops or self._loops[-1] is None:
             raise SyntaxError("break out of a for loop is not part of the language")
         return ast.Expr(_rt("brk", self._current(self._loops[-1])))
 
-    def visit_Continue(self, node: ast.Continue) -> Any:  # noqa: N802
+    def visit_Continue(self, node: ast.Continue) -> Any:
         raise SyntaxError("continue is not part of the language")
 
-    def visit_Return(self, node: ast.Return) -> Any:  # noqa: N802
+    def visit_Return(self, node: ast.Return) -> Any:
         value = self.visit(node.value) if node.value else ast.Constant(None)
         return ast.Expr(_rt("ret", value))
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> Any:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         method = "and_" if isinstance(node.op, ast.And) else "or_"
         values = [self.visit(v) for v in node.values]
         result = values[-1]
@@ -416,25 +416,25 @@ class _Rewriter(ast.NodeTransformer):
             result = _rt(method, value, _thunk(result))
         return result
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:  # noqa: N802
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
         operand = self.visit(node.operand)
         if isinstance(node.op, ast.Not):
             return _rt("not_", operand)
         return ast.UnaryOp(node.op, operand)
 
-    def visit_IfExp(self, node: ast.IfExp) -> Any:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
         return _rt("ifexp", self.visit(node.test), _thunk(self.visit(node.body)), _thunk(self.visit(node.orelse)))
 
-    def visit_Call(self, node: ast.Call) -> Any:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> Any:
         self.generic_visit(node)
         call = ast.Attribute(_name("_rt"), "call", ast.Load())
         return ast.Call(call, [node.func, *node.args], node.keywords)
 
-    def visit_Lambda(self, node: ast.Lambda) -> Any:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> Any:
         node.body = self.visit(node.body)
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         # an inner function: its calls go through the run-time half like any other's
         inner = _Rewriter()
         inner._count = self._count + 1000

@@ -34,12 +34,12 @@ def set_msr(cpu: Any, value: Any) -> None:
 
 
 @instruction("mfmsr", 31, 83, form="X", needs="PRIV")
-def mfmsr(cpu, RT):
+def mfmsr(cpu: Any, RT: Any) -> None:
     cpu.gpr[RT] = cpu.msr
 
 
 @instruction("mtmsrd", 31, 178, form="X", needs="PRIV", static={"L15": (1,)})
-def mtmsrd_ee(cpu, RS, L15):
+def mtmsrd_ee(cpu: Any, RS: Any, L15: Any) -> None:
     """L=1: only EE and RI."""
     old = cpu.msr
     cpu.msr = (old & ~(MSR_EE | MSR_RI)) | (cpu.gpr[RS] & (MSR_EE | MSR_RI))
@@ -47,7 +47,7 @@ def mtmsrd_ee(cpu, RS, L15):
 
 
 @instruction("mtmsrd", 31, 178, form="X", needs="PRIV", static={"L15": (0,)})
-def mtmsrd(cpu, RS, L15):
+def mtmsrd(cpu: Any, RS: Any, L15: Any) -> None:
     value = cpu.gpr[RS]
     keep = MSR_LE | MSR_ME
     set_msr(cpu, (value & ~keep) | (cpu.msr & keep))
@@ -55,14 +55,14 @@ def mtmsrd(cpu, RS, L15):
 
 
 @instruction("mtmsr", 31, 146, form="X", needs="PRIV", static={"L15": (1,)})
-def mtmsr_ee(cpu, RS, L15):
+def mtmsr_ee(cpu: Any, RS: Any, L15: Any) -> None:
     old = cpu.msr
     cpu.msr = (old & ~(MSR_EE | MSR_RI)) | (cpu.gpr[RS] & (MSR_EE | MSR_RI))
     cpu.interrupts_enabled()
 
 
 @instruction("mtmsr", 31, 146, form="X", needs="PRIV", static={"L15": (0,)})
-def mtmsr(cpu, RS, L15):
+def mtmsr(cpu: Any, RS: Any, L15: Any) -> None:
     """The low half only."""
     old = cpu.msr
     keep = MSR_LE | MSR_ME | 0xFFFFFFFF00000000
@@ -71,38 +71,38 @@ def mtmsr(cpu, RS, L15):
 
 
 @instruction("rfid", 19, 18, form="XL", needs="PRIV")
-def rfid(cpu):
+def rfid(cpu: Any) -> None:
     target = cpu.srr0
     set_msr(cpu, cpu.srr1)
     cpu.resume_at(target)
 
 
 @instruction("rfscv", 19, 82, form="XL", needs="PRIV", since="3.0")
-def rfscv(cpu):
+def rfscv(cpu: Any) -> None:
     target = cpu.lr
     set_msr(cpu, cpu.ctr)
     cpu.resume_at(target)
 
 
 @instruction("hrfid", 19, 274, form="XL", needs="PRIV")
-def hrfid(cpu):
+def hrfid(cpu: Any) -> None:
     cpu.program("privileged")
 
 
 @instruction("scv", 17, form="SC", xo=1, since="3.0")
-def scv(cpu, LEV):
+def scv(cpu: Any, LEV: Any) -> None:
     if (cpu.fscr & FSCR_SCV) == 0:
         cpu.facility(12)
     cpu.syscall_vectored(LEV)
 
 
 @instruction("stop", 19, 370, form="XL", needs="PRIV", since="3.0")
-def stop(cpu):
+def stop(cpu: Any) -> None:
     """A partition waits by H_CEDE; stop resumes at once."""
 
 
 @instruction("attn", 0, 256, form="X")
-def attn(cpu):
+def attn(cpu: Any) -> None:
     cpu.program("illegal")
 
 
@@ -110,57 +110,57 @@ def attn(cpu):
 
 
 @instruction("tlbie", 31, 306, form="X", needs="PRIV")
-def tlbie(cpu, RS, RB, RIC, R):
+def tlbie(cpu: Any, RS: Any, RB: Any, RIC: Any, R: Any) -> None:
     cpu.tlbie(cpu.gpr[RB], cpu.gpr[RS], RIC, R, 1)
 
 
 @instruction("tlbiel", 31, 274, form="X", needs="PRIV")
-def tlbiel(cpu, RS, RB, RIC, R):
+def tlbiel(cpu: Any, RS: Any, RB: Any, RIC: Any, R: Any) -> None:
     cpu.tlbie(cpu.gpr[RB], cpu.gpr[RS], RIC, R, 0)
 
 
 @instruction("tlbsync", 31, 566, form="X", needs="PRIV")
-def tlbsync(cpu):
+def tlbsync(cpu: Any) -> None:
     cpu.fence("sync")
 
 
 @instruction("slbsync", 31, 338, form="X", needs="PRIV", since="3.0")
-def slbsync(cpu):
+def slbsync(cpu: Any) -> None:
     cpu.fence("sync")
 
 
 @instruction("slbmte", 31, 402, form="X", needs="PRIV")
-def slbmte(cpu, RS, RB):
+def slbmte(cpu: Any, RS: Any, RB: Any) -> None:
     cpu.slbmte(cpu.gpr[RS], cpu.gpr[RB])
 
 
 @instruction("slbmfev", 31, 851, form="X", needs="PRIV")
-def slbmfev(cpu, RT, RB):
+def slbmfev(cpu: Any, RT: Any, RB: Any) -> None:
     cpu.gpr[RT] = cpu.slb_vsid[cpu.gpr[RB] & 31]
 
 
 @instruction("slbmfee", 31, 915, form="X", needs="PRIV")
-def slbmfee(cpu, RT, RB):
+def slbmfee(cpu: Any, RT: Any, RB: Any) -> None:
     cpu.gpr[RT] = cpu.slb_esid[cpu.gpr[RB] & 31]
 
 
 @instruction("slbie", 31, 434, form="X", needs="PRIV")
-def slbie(cpu, RB):
+def slbie(cpu: Any, RB: Any) -> None:
     cpu.slbie(cpu.gpr[RB])
 
 
 @instruction("slbieg", 31, 466, form="X", needs="PRIV", since="3.0")
-def slbieg(cpu, RS, RB):
+def slbieg(cpu: Any, RS: Any, RB: Any) -> None:
     cpu.slbie(cpu.gpr[RB])
 
 
 @instruction("slbia", 31, 498, form="X", needs="PRIV")
-def slbia(cpu, L3):
+def slbia(cpu: Any, L3: Any) -> None:
     cpu.slbia(L3)
 
 
 @instruction("slbfee.", 31, 979, form="X", needs="PRIV", fixed={(31, 31): 1})
-def slbfee(cpu, RT, RB):
+def slbfee(cpu: Any, RT: Any, RB: Any) -> None:
     value, found = cpu.slbfee(cpu.gpr[RB])
     cpu.gpr[RT] = value
     cpu.cr[0] = select(found, cpu.const(2, 8), 0) | cpu.so.zext(8)
@@ -170,17 +170,17 @@ def slbfee(cpu, RT, RB):
 
 
 @instruction("msgsndp", 31, 142, form="X", needs="PRIV")
-def msgsndp(cpu, RB):
+def msgsndp(cpu: Any, RB: Any) -> None:
     cpu.msgsndp(cpu.gpr[RB])
 
 
 @instruction("msgclrp", 31, 174, form="X", needs="PRIV")
-def msgclrp(cpu, RB):
+def msgclrp(cpu: Any, RB: Any) -> None:
     cpu.msgclrp(cpu.gpr[RB])
 
 
 @instruction("msgsync", 31, 886, form="X", needs="PRIV", since="3.0")
-def msgsync(cpu):
+def msgsync(cpu: Any) -> None:
     cpu.fence("sync")
 
 
@@ -205,19 +205,19 @@ USER_READ = {259: "sprg3", 768: "sier", 769: "mmcr2", 770: "mmcra", 771: "pmc1",
 
 def _stored(number: int, name: str, *, write: bool) -> None:
     @instruction("mfspr", 31, 339, form="XFX", needs="PRIV", static={"SPR": (number,)})
-    def mfspr(cpu, RT, SPR):
+    def mfspr(cpu: Any, RT: Any, SPR: Any) -> None:
         cpu.gpr[RT] = getattr(cpu, name)
 
     if write:
 
         @instruction("mtspr", 31, 467, form="XFX", needs="PRIV", static={"SPR": (number,)})
-        def mtspr(cpu, RS, SPR):
+        def mtspr(cpu: Any, RS: Any, SPR: Any) -> None:
             setattr(cpu, name, cpu.gpr[RS])
 
 
 def _user_read(number: int, name: str) -> None:
     @instruction("mfspr", 31, 339, form="XFX", static={"SPR": (number,)})
-    def mfspr(cpu, RT, SPR):
+    def mfspr(cpu: Any, RT: Any, SPR: Any) -> None:
         cpu.gpr[RT] = getattr(cpu, name)
 
 
@@ -230,43 +230,43 @@ for _number, _name in USER_READ.items():
 
 
 @instruction("mfspr", 31, 339, form="XFX", needs="PRIV", static={"SPR": (22,)})
-def mfspr_dec(cpu, RT, SPR):
+def mfspr_dec(cpu: Any, RT: Any, SPR: Any) -> None:
     value = cpu.read_dec()
     cpu.gpr[RT] = select((cpu.lpcr & (1 << 17)) != 0, value, value.trunc(32).zext(64))
 
 
 @instruction("mtspr", 31, 467, form="XFX", needs="PRIV", static={"SPR": (22,)})
-def mtspr_dec(cpu, RS, SPR):
+def mtspr_dec(cpu: Any, RS: Any, SPR: Any) -> None:
     cpu.write_dec(cpu.gpr[RS])
 
 
 @instruction("mfspr", 31, 339, form="XFX", needs="PRIV", static={"SPR": (308, 309, 849)})
-def mfspr_time(cpu, RT, SPR):
+def mfspr_time(cpu: Any, RT: Any, SPR: Any) -> None:
     """SPURR, PURR, VTB: this thread always has the whole core."""
     cpu.gpr[RT] = cpu.timebase()
 
 
 @instruction("mfspr", 31, 339, form="XFX", needs="PRIV", static={"SPR": (29, 48, 61)})
-def mfspr_access(cpu, RT, SPR):
+def mfspr_access(cpu: Any, RT: Any, SPR: Any) -> None:
     """AMR, PIDR, IAMR."""
     cpu.gpr[RT] = {29: cpu.amr, 48: cpu.pidr, 61: cpu.iamr}[SPR]
 
 
 @instruction("mtspr", 31, 467, form="XFX", needs="PRIV", static={"SPR": (29, 48, 61)})
-def mtspr_access(cpu, RS, SPR):
+def mtspr_access(cpu: Any, RS: Any, SPR: Any) -> None:
     """AMR, PIDR, IAMR: what may be accessed changes."""
     cpu.write_access(SPR, cpu.gpr[RS])
     cpu.context_changed()
 
 
 @instruction("mfspr", 31, 339, form="XFX")
-def mfspr_other(cpu, RT, SPR_I):
+def mfspr_other(cpu: Any, RT: Any, SPR_I: Any) -> None:
     """No such register for this partition: no operation where privileged, else an interrupt."""
     refuse(cpu, SPR_I)
 
 
 @instruction("mtspr", 31, 467, form="XFX")
-def mtspr_other(cpu, RS, SPR_I):
+def mtspr_other(cpu: Any, RS: Any, SPR_I: Any) -> None:
     """As mfspr_other."""
     refuse(cpu, SPR_I)
 
