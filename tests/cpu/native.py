@@ -44,7 +44,7 @@ class Native:
         self.wrapped = [Wrapped(*row) for row in bodies]
         for n, wrapped in enumerate(self.wrapped):
             trace_routine(module, Routine(f"test{n}", wrapped, (), None))
-        self._linker = compiler.Linker([compiler.compile_module(module, 1)])
+        self._linker = compiler.Linker([compiler.compile_module(module, compiler.Effort.ROUTINES)])
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self._entries = [prototype(self._linker.address(f"rt_test{n}")) for n in range(len(bodies))]
         self._block = (ctypes.c_ubyte * (STATE_SIZE + 64))()

@@ -17,18 +17,19 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lpar.cpu import handlers
+from lpar.cpu import handlers, native_flow
 from lpar.cpu.ir import Module
 from lpar.cpu.native_code import ENTRY
 from lpar.cpu.trace import trace_routine
 from lpar.isa.routine import ROUTINES
 
 Progress = Callable[[str, int, int], None]
+CompileSoon = Callable[[Module, Any], None]
 MODULES = 8  #: compilation units: more than cores so that none waits long
 
 
@@ -123,32 +124,53 @@ def _prune(newest: Path) -> None:
 
 def build(progress: Progress | None = None) -> Bundle:
     """Trace and compile everything."""
-    from lpar.cpu import compiler, native_flow
+    from lpar.cpu import compiler
 
     report = progress or (lambda what, done, total: None)
     import_definitions()
-    arch = platform.machine()
     variants = handlers.all_variants()
-    modules = [Module(arch) for _ in range(MODULES)]
-    used = {r.name: trace_routine(modules[i % MODULES], r) for i, r in enumerate(ROUTINES.values())}
-    for name, body in native_flow.SPECIALS.items():
-        handlers.trace_special(modules[0], name, body)
-    bundle = Bundle(touched=_closure(used))
+    bundle = Bundle()
+    jobs: list[Future[bytes]] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+
+        def compile_soon(module: Module, effort: compiler.Effort) -> None:
+            jobs.append(pool.submit(compiler.compile_module, module, effort))
+
+        bundle.touched = _trace_routines(compile_soon)
         share = -(-len(variants) // MODULES)
-        jobs = []
-        for n, module in enumerate(modules):
-            for variant in variants[n * share : (n + 1) * share]:
-                handlers.trace_variant(module, variant)
-            if n == 0:
-                compiler.define_run(module)
-            jobs.append(pool.submit(compiler.compile_module, module))
+        for n in range(MODULES):
+            _trace_handlers(variants[n * share : (n + 1) * share], compile_soon)
             report("tracing", n + 1, MODULES)
         for n, job in enumerate(jobs):
             bundle.objects.append(job.result())
-            report("compiling", n + 1, MODULES)
+            report("compiling", n + 1, len(jobs))
     _fill_table(bundle, variants, list(native_flow.SPECIALS))
     return bundle
+
+
+def _trace_routines(compile_soon: CompileSoon) -> dict[str, set[str]]:
+    """Routines, which profit from LLVM's passes, and special handlers; what each routine touches."""
+    from lpar.cpu import compiler
+
+    modules = [Module(platform.machine()) for _ in range(2)]
+    used = {r.name: trace_routine(modules[i % 2], r) for i, r in enumerate(ROUTINES.values())}
+    for name, body in native_flow.SPECIALS.items():
+        handlers.trace_special(modules[0], name, body)
+    compiler.define_run(modules[0])
+    for module in modules:
+        compile_soon(module, compiler.Effort.ROUTINES)
+    return _closure(used)
+
+
+def _trace_handlers(variants: Sequence[handlers.Variant], compile_soon: CompileSoon) -> None:
+    """Fast handlers are too short for passes to matter; slow twins, half of all, are compiled cheaply."""
+    from lpar.cpu import compiler
+
+    fast, slow = Module(platform.machine()), Module(platform.machine())
+    for variant in variants:
+        handlers.trace_variant(fast, slow, variant)
+    compile_soon(fast, compiler.Effort.FAST)
+    compile_soon(slow, compiler.Effort.SLOW)
 
 
 def _closure(used: dict[str, set[str]]) -> dict[str, set[str]]:

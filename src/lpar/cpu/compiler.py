@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import platform
 import threading
 from collections.abc import Iterable
@@ -57,9 +58,21 @@ def module_text(module: Module) -> str:
     return module.text(machine.triple, str(machine.target_data))
 
 
-def compile_module(module: Module, level: int = 2) -> bytes:
+class Effort(enum.Enum):
+    """(LLVM pass pipeline's level, code generator's level) for a module; measured, see docs/design/engine.md."""
+
+    ROUTINES = (1, 2)
+    FAST = (0, 2)
+    SLOW = (0, 0)
+    REGION = (1, 2)
+
+
+def compile_module(module: Module, effort: Effort) -> bytes:
     """Optimise and compile; gives an object file."""
-    machine = target_machine()
+    return _compile(module, target_machine(effort.value[1]), effort.value[0])
+
+
+def _compile(module: Module, machine: Any, level: int) -> bytes:
     parsed = llvm.parse_assembly(module.text(machine.triple, str(machine.target_data)))
     options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
@@ -77,14 +90,7 @@ def compile_region(module: Module) -> bytes:
     global _region_machine
     if _region_machine is None:
         _region_machine = target_machine(pic=True)
-    machine = _region_machine
-    parsed = llvm.parse_assembly(module.text(machine.triple, str(machine.target_data)))
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    passes = builder.getModulePassManager()
-    passes.run(parsed, builder)
-    return bytes(machine.emit_object(parsed))
+    return _compile(module, _region_machine, Effort.REGION.value[0])
 
 
 def define_run(module: Module) -> None:

@@ -134,15 +134,15 @@ def trace(module: Module, variant: Variant, flavour: str) -> bool:
     return bool(cpu.mode_used)
 
 
-def trace_variant(module: Module, variant: Variant) -> None:
-    """Define all handlers of a variant and note their symbols."""
+def trace_variant(module: Module, slow: Module, variant: Variant) -> None:
+    """Define all handlers of a variant, its slow twin in a module of its own, and note their symbols."""
     uses_mode = trace(module, variant, "f")
     variant.fast = variant.near = variant.slow = variant.name + "f"
     if variant.kind:
         trace(module, variant, "n")
         variant.near = variant.name + "n"
     if uses_mode:
-        trace(module, variant, "s")
+        trace(slow, variant, "s")
         variant.slow = variant.name + "s"
 
 
