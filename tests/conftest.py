@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from lpar import log
 from lpar.cli import guests
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _normal_signals() -> None:
+    """Whoever started us (nohup, a background job) may have ignored signals, which programs inherit."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
