@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory", default="1G", metavar="SIZE")
     parser.add_argument("--params", default="", help="more kernel parameters, for all")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    parser.add_argument("--no-warm-up", action="store_true", help="no first round of lpar that fills its cache")
+    no_warm_up = "no first round of lpar that fills its cache"
+    parser.add_argument("--no-warm-up", action="store_true", help=no_warm_up)
     parser.add_argument("--list", action="store_true", help="show the rows and end")
     return parser
 

@@ -67,18 +67,18 @@ class Code:
         self.links = {name: number for number, name in enumerate(names)}
         self.link_addresses = [self._linker.address(name) for name in names]
         self.touched = bundle.touched
-        self.arena = self._arena()
+        self.arena, self.no_arena = self._arena()
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
         self.run = prototype(self._linker.address("lp_run"))
 
-    def _arena(self) -> Arena | None:
-        """Room for compiled regions, now that it can be had near the handlers."""
+    def _arena(self) -> tuple[Arena | None, str]:
+        """Room for compiled regions, now that it can be had near the handlers; if none, why."""
         if platform.machine() != "x86_64":
-            return None
+            return None, f"regions are compiled on x86_64 hosts only, not on {platform.machine()}"
         try:
-            return Arena(self.base)
-        except OSError:
-            return None
+            return Arena(self.base), ""
+        except OSError as error:
+            return None, f"the host gives no executable memory: {error.strerror}"
 
     @staticmethod
     def _table(image: bytes) -> Region:
@@ -118,7 +118,9 @@ class Model:
 class Engine:
     """The tables that a machine's vCPUs share."""
 
-    def __init__(self, ram_address: int, ram_size: int, model: Model, progress: build.Progress | None = None) -> None:
+    def __init__(
+        self, ram_address: int, ram_size: int, model: Model, progress: build.Progress | None = None
+    ) -> None:
         self.code = Code.get(progress)
         self.ram_address, self.ram_size, self.model = ram_address, ram_size, model
         pages = ram_size // 4096
@@ -251,9 +253,9 @@ class Thread:
 class Timer:
     """The thread that notices decrementer deadlines while vCPUs run.
 
-    It sleeps until the earliest deadline of a running vCPU.  Whoever sets a nearer one than ``next_wake`` writes
-    the eventfd: native code at mtdec, ``expect`` at entry.  While the thread scans, ``next_wake`` is NEVER, so
-    that no deadline set meanwhile goes unnoticed.
+    It sleeps until the earliest deadline of a running vCPU.  Whoever sets a nearer one than ``next_wake``
+    writes the eventfd: native code at mtdec, ``expect`` at entry.  While the thread scans, ``next_wake`` is
+    NEVER, so that no deadline set meanwhile goes unnoticed.
     """
 
     NEVER = (1 << 63) - 1

@@ -2,7 +2,8 @@
 """The ``cpu`` that an instruction's body sees while its handler is traced: memory, flow, interrupts.
 
 Rules of this file:
-* A handler is ``ghccc void (state, record, word, tlb, base)`` and leaves only by a tail call or, to Python, by ``ret``.
+* A handler is ``ghccc void (state, record, word, tlb, base)`` and leaves only by a tail call or, to Python,
+  by ``ret``.
 * ``fast`` handlers assume 64-bit little-endian mode and tail-call their slow twin on any TLB miss, before
   they changed any state; the slow twin runs in every mode and calls out for each access.
 """
@@ -81,7 +82,7 @@ class HandlerCpu(TraceCpu):
     @property
     def nia(self) -> IrBits:
         """The next instruction's address."""
-        return self._mask(self.cia + (8 if self.prefixed else 4))
+        return self._mask(self.cia + (8 if self.prefixed else 4))  # type: ignore[no-any-return]
 
     def instruction(self) -> IrBits:
         """The instruction word, or prefix << 32 | suffix; a suffix wiped meanwhile is decoded again."""
@@ -101,7 +102,8 @@ class HandlerCpu(TraceCpu):
     def leave(self, target: str, rec: str = "%rec", word: str = "%word", tlb: str = "%tlb") -> None:
         """Tail-call another ghccc function by symbol."""
         self.f.module.declare("@" + target, f"declare ghccc void @{target}({HANDLER_TYPES})")
-        self.f.line(f"musttail call ghccc void @{target}(ptr %s, i64 {rec}, i64 {word}, i64 {tlb}, i64 %base)")
+        arguments = f"ptr %s, i64 {rec}, i64 {word}, i64 {tlb}, i64 %base"
+        self.f.line(f"musttail call ghccc void @{target}({arguments})")
         self.f.finish("ret void")
         raise Done
 
@@ -112,7 +114,8 @@ class HandlerCpu(TraceCpu):
         word = IrBits(f, f.emit(f"load i64, ptr {at}, align 8"), 64)
         target = word.sar(32) + IrBits(f, "%base", 64)
         where = f.emit(f"inttoptr i64 {target.ref} to ptr")
-        f.line(f"musttail call ghccc void {where}(ptr %s, i64 {rec.ref}, i64 {word.ref}, i64 %tlb, i64 %base)")
+        arguments = f"ptr %s, i64 {rec.ref}, i64 {word.ref}, i64 %tlb, i64 %base"
+        f.line(f"musttail call ghccc void {where}({arguments})")
         f.finish("ret void")
         raise Done
 
@@ -292,9 +295,9 @@ class HandlerCpu(TraceCpu):
 
     def msgclrp(self, rb: Any) -> None:
         """Clear this thread's doorbell."""
-        from lpar.cpu.native_flow import PEND_DOORBELL, clear_pending
+        from lpar.cpu.native_flow import clear_pending
 
-        self.rt.call(clear_pending, self, PEND_DOORBELL)
+        self.rt.call(clear_pending, self, layout.PEND_DOORBELL)
 
     def read_dec(self) -> Any:
         """DEC."""
@@ -311,7 +314,7 @@ class HandlerCpu(TraceCpu):
     # -- memory --------------------------------------------------------------------------------------
     def _entry(self, ea: Any) -> IrBits:
         index = (ea >> 12) & (layout.TLB_ENTRIES - 1)
-        return IrBits(self.f, "%tlb", 64) + index * layout.TLB_ENTRY
+        return IrBits(self.f, "%tlb", 64) + index * layout.TLB_ENTRY  # type: ignore[no-any-return]
 
     def _host(self, ea: Any, size: int, tag_at: int) -> IrBits:
         """The host address of a fast access, or off to the slow twin."""
@@ -360,7 +363,7 @@ class HandlerCpu(TraceCpu):
 
             value = self._slow(native_memory.load_aligned(size), ea)
         self._reserve(ea, size, value)
-        return value  # type: ignore[no-any-return]
+        return value
 
     def _reserve(self, ea: Any, size: int, value: Any) -> None:
         self.resv_addr = self._mask(ea)

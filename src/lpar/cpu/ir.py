@@ -395,7 +395,7 @@ class IrBits:
         b = self._other(other)
         safe = bad.select(self.like(1), b)
         result = self._make(f"{op} {self.type} {self.ref}, {safe.ref}")
-        return bad.select(self.like(0), result)
+        return bad.select(self.like(0), result)  # type: ignore[no-any-return]
 
     def udiv(self, other: Any) -> IrBits:
         """Unsigned quotient; 0 for a zero divisor."""
@@ -423,7 +423,8 @@ class IrBits:
         a, b = _pair(self.f, a, b)
         if self.c is not None:
             return a if self.c else b
-        return IrBits(self.f, self.f.emit(f"select {self.type} {self.ref}, {a.type} {a.ref}, {b.type} {b.ref}"), a.w, a.n)
+        chosen = self.f.emit(f"select {self.type} {self.ref}, {a.type} {a.ref}, {b.type} {b.ref}")
+        return IrBits(self.f, chosen, a.w, a.n)
 
     def concat(self, parts: Sequence[Any]) -> IrBits:
         """Join values, the first most significant."""

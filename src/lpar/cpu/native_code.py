@@ -3,19 +3,21 @@
 
 Each 4 KiB page of guest RAM has, in each of three mode regions, a fixed place for 1024 records of 8 bytes:
 the instruction word (low half) and its handler's offset from the handler base (high half).  A zero record is
-undecoded: offset 0 is the decoding handler.  The record behind the last one stays zero and leads to the next page.
+undecoded: offset 0 is the decoding handler.  The record behind the last one stays zero and leads to the next
+page.
 A prefixed instruction (ISA 3.1) has its handler and prefix in its first record and finds the suffix in the
 low half of the next one, whose handler decodes it for who jumps there; it never crosses a page.
 
 Rules of this file (why no locks):
 * A record is one aligned doubleword: readers see it whole.
-* A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it reads
-  the word again after it stored the record.  A store to a marked page writes the word first and wipes the
-  record after.  So a stale record cannot survive.
+* A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it
+  reads the word again after it stored the record.  A store to a marked page writes the word first and wipes
+  the record after.  So a stale record cannot survive.
 * A store to a suffix wipes the record in front of it too, and a handler that finds no suffix decodes again:
   with a suffix of zeros the only prefixed instruction is pnop, which looks at none.
-* Page flags: 0 plain, else 1 + the number of stores seen since the page was marked; COMPILED is set besides while
-  a record of the page may lead to a compiled region (``lpar.cpu.jit``): then a store wipes the whole page.
+* Page flags: 0 plain, else 1 + the number of stores seen since the page was marked; COMPILED is set besides
+  while a record of the page may lead to a compiled region (``lpar.cpu.jit``): then a store wipes the whole
+  page.
 """
 
 from __future__ import annotations

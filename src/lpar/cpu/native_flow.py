@@ -64,7 +64,8 @@ def deliver(cpu: Any, vector: Any, srr1: Any, pc: Any) -> None:
     lpcr = cpu.lpcr
     new = (msr & MSR_HV) | MSR_SF | MSR_ME | select((lpcr & LPCR_ILE) != 0, cpu.const(MSR_LE), 0)
     ail = (lpcr >> LPCR_AIL_SHIFT) & 3
-    relocated = ((msr & MSR_IR) != 0) & ((msr & MSR_DR) != 0) & (ail >= 2) & (vector != 0x100) & (vector != 0x200)
+    translated = ((msr & MSR_IR) != 0) & ((msr & MSR_DR) != 0)
+    relocated = translated & (ail >= 2) & (vector != 0x100) & (vector != 0x200)
     high = select(ail == 3, cpu.const(0xC000000000004000), 0x18000)
     cpu.msr = select(relocated, new | (MSR_IR | MSR_DR), new)
     cpu.pc = select(relocated, vector + high, vector)
@@ -73,7 +74,10 @@ def deliver(cpu: Any, vector: Any, srr1: Any, pc: Any) -> None:
 
 @routine(args=(64,), returns=None)
 def deliver_scv(cpu: Any, level: Any) -> None:
-    """``scv`` leaves EE and RI as they are and touches no SRRs: LR = next address (in pc), CTR = MSR; vector 0x17000 or relocated 0xc000000000003000."""
+    """``scv`` leaves EE and RI as they are and touches no SRRs: LR = next address (in pc), CTR = MSR.
+
+    The vector is 0x17000, relocated 0xc000000000003000.
+    """
     cpu.lr = cpu.pc
     cpu.ctr = cpu.msr & ~SRR1_CLEAR
     lpcr = cpu.lpcr

@@ -199,10 +199,10 @@ def store_byte(cpu: Any, ea: Any, value: Any) -> None:
 def _store_split(cpu: Any, ea: Any, value: Any) -> None:
     """A store that crosses a page: both pages must be writable before the first byte is stored."""
     size = value.w // 8
-    first = host_address(cpu, ea, STORE)
+    host_address(cpu, ea, STORE)
     if cpu.fault == 0:
         last = truncate(cpu, ea + (size - 1))
-        second = host_address(cpu, last, STORE)
+        host_address(cpu, last, STORE)
         if cpu.fault == 0:
             ordered = in_order(cpu, value)
             n = cpu.const(0)

@@ -2,9 +2,9 @@
 """Staging: make plain Python functions of the semantics language traceable.
 
 On Python integers a body runs as it stands.  To trace it on LLVM values, its control flow must become
-data: this module rewrites ``if``, ``while``, ``break``, ``and``, ``or``, ``not``, conditional expressions, ``return`` and calls
-of further semantics functions into calls of the run-time half below, which decides at once for Python
-conditions and emits blocks and phis for run-time ones.
+data: this module rewrites ``if``, ``while``, ``break``, ``and``, ``or``, ``not``, conditional expressions,
+``return`` and calls of further semantics functions into calls of the run-time half below, which decides at
+once for Python conditions and emits blocks and phis for run-time ones.
 
 Rules of this file:
 * A path that has ended (return, break, interrupt) raises ``Done``; whoever opened the path catches it.
@@ -133,7 +133,8 @@ class Runtime:
             if all(type(v) is type(first) and v == first for v in values):
                 return first
             raise TypeError(f"different Python values meet: {values}; use cpu.const")
-        if all(isinstance(v, IrBits) and v.c is not None and v.c == values[0].c and v.w == values[0].w for v in values):
+        constants = all(isinstance(v, IrBits) and v.c is not None for v in values)
+        if constants and all((v.c, v.w) == (values[0].c, values[0].w) for v in values):
             return first
         return self._phi_bits(paths)
 
@@ -149,7 +150,9 @@ class Runtime:
         return IrBits(self.f, self.f.emit(f"phi i{width} " + ", ".join(parts)), width)
 
     # -- branches ----------------------------------------------------------------------------------
-    def if_(self, test: Any, then: Callable[..., Any], other: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+    def if_(
+        self, test: Any, then: Callable[..., Any], other: Callable[..., Any], values: tuple[Any, ...]
+    ) -> Any:
         """``if``: gives the values of the variables assigned in either branch."""
         if not _is_dynamic(test):
             return (then if _truth(test) else other)(*values)
@@ -358,7 +361,9 @@ class _Rewriter(ast.NodeTransformer):
         self._count = 0
         self._loops: list[list[str] | None] = []
 
-    def _function(self, kind: str, names: list[str], body: list[ast.stmt], result: ast.expr) -> ast.FunctionDef:
+    def _function(
+        self, kind: str, names: list[str], body: list[ast.stmt], result: ast.expr
+    ) -> ast.FunctionDef:
         self._count += 1
         params = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
         return ast.FunctionDef(f"_staged_{kind}{self._count}", params, [*body, ast.Return(result)], [])
@@ -423,7 +428,8 @@ class _Rewriter(ast.NodeTransformer):
         return ast.UnaryOp(node.op, operand)
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
-        return _rt("ifexp", self.visit(node.test), _thunk(self.visit(node.body)), _thunk(self.visit(node.orelse)))
+        test, body, other = self.visit(node.test), self.visit(node.body), self.visit(node.orelse)
+        return _rt("ifexp", test, _thunk(body), _thunk(other))
 
     def visit_Call(self, node: ast.Call) -> Any:
         self.generic_visit(node)
@@ -461,9 +467,8 @@ def _factory(code: types.CodeType, fn: types.FunctionType) -> Callable[..., Any]
     body = [s for s in definition.body if not isinstance(s, (ast.AnnAssign,)) or s.value is not None]
     definition.body = _Rewriter()._body(body) or [ast.Pass()]
     params = [ast.arg(n) for n in ("_rt", *code.co_freevars)]
-    outer = ast.FunctionDef(
-        "_factory", ast.arguments([], params, None, [], [], None, []), [definition, ast.Return(_name(definition.name))], []
-    )
+    arguments = ast.arguments([], params, None, [], [], None, [])
+    outer = ast.FunctionDef("_factory", arguments, [definition, ast.Return(_name(definition.name))], [])
     module = ast.fix_missing_locations(ast.Module([outer], []))
     scope: dict[str, Any] = fn.__globals__
     local: dict[str, Any] = {}

@@ -26,7 +26,7 @@ def record(cpu: Any, result: Any) -> None:
     cpu.cr[0] = compare_signed(cpu, wide, 0)
 
 
-def finish(cpu: Any, RT: Any, result: Any, Rc: int) -> None:  # noqa: N803 - the ISA's names
+def finish(cpu: Any, RT: Any, result: Any, Rc: int) -> None:
     """Write ``result`` to RT and record it if Rc."""
     cpu.gpr[RT] = result
     if Rc:

@@ -73,7 +73,9 @@ class Field:
 FIELDS: dict[str, Field] = {}
 
 
-def _field(names: str, *ranges: tuple[int, int], kind: Kind = Kind.REG, signed: bool = False, scale: int = 0) -> None:
+def _field(
+    names: str, *ranges: tuple[int, int], kind: Kind = Kind.REG, signed: bool = False, scale: int = 0
+) -> None:
     for name in names.split():
         FIELDS[name] = Field(name, ranges, kind, signed, scale)
 

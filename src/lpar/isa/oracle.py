@@ -23,7 +23,7 @@ MSR_FP = 1 << 13
 MSR_LE = 1
 
 
-class Interrupt(Exception):  # noqa: N818 - the ISA's word
+class Interrupt(Exception):
     """An interrupt that the instruction raised: ``kind`` and its detail."""
 
     def __init__(self, kind: str, detail: int = 0) -> None:
@@ -32,7 +32,7 @@ class Interrupt(Exception):  # noqa: N818 - the ISA's word
         self.detail = detail
 
 
-class _Branch(Exception):  # noqa: N818
+class _Branch(Exception):
     def __init__(self, target: int) -> None:
         self.target = target
 
@@ -121,7 +121,7 @@ class Oracle:
 
     def base(self, ra: int) -> Bits:
         """(RA|0)."""
-        return self.gpr[ra] if ra else Bits(0, 64)  # type: ignore[no-any-return]
+        return self.gpr[ra] if ra else Bits(0, 64)
 
     def crbit(self, n: int) -> Bits:
         """CR bit ``n`` (0 to 31)."""
@@ -246,7 +246,10 @@ class Oracle:
         return Bits(held, 1)
 
     def atomic(self, op: str, ea: Bits, value: Bits) -> Bits:
-        """Read-modify-write at ``ea`` (aligned): ``add xor or and umax smax umin smin xchg``; gives the old value."""
+        """Read-modify-write at ``ea`` (aligned); gives the old value.
+
+        ``op``: add, xor, or, and, umax, smax, umin, smin, xchg.
+        """
         if ea.v % (value.w // 8):
             self.alignment(ea)
         old = self.load(ea, value.w // 8)
@@ -291,7 +294,7 @@ class Oracle:
     def execute(self, word: int, suffix: int | None = None) -> None:
         """Execute one instruction at the current address and advance it; a prefixed one has a second word.
 
-        Raises :class:`Interrupt`; the state is then as before the instruction, as far as the body keeps it so.
+        Raises :class:`Interrupt`; the state is then as before the instruction, as far as the body keeps it.
         """
         self._length = 4 if suffix is None else 8
         word = word if suffix is None else word << 32 | suffix

@@ -15,13 +15,14 @@ element 0 most significant; FPR n is its upper half (``cpu.fpr[n]``), VR n is ``
 from __future__ import annotations
 
 #: special purpose registers that are plain storage here: name -> SPR number(s) are in spr.py
-SPRS64 = (
-    "srr0 srr1 hsrr0 hsrr1 sprg0 sprg1 sprg2 sprg3 dar cfar tar ctrl dscr amr iamr uamor amor ciabr dawr0 dawrx0 dawr1 dawrx1 "
-    "dawr ppr vrsave pidr lpidr ptcr lpcr hfscr fscr bescr ebbhr ebbrr mmcr0 mmcr1 mmcr2 mmcr3 mmcra siar sdar sier sier2 sier3 "
-    "pmc1 pmc2 pmc3 pmc4 pmc5 pmc6 tfhar tfiar texasr tidr psscr wort acop pspb ic vtb purr spurr hid0 "
-    "hmer hmeer pir pvr tir dpdes dhdes hashkeyr hashpkeyr asdr dsisr hdar hdsisr heir hrmor rmor "
-    "pcr lmrr lmser tscr ttr rwmr trace uspr0 sdr1 mmcrc mmcrh"
-).split()
+_SPR_NAMES = """
+srr0 srr1 hsrr0 hsrr1 sprg0 sprg1 sprg2 sprg3 dar cfar tar ctrl dscr amr iamr uamor amor ciabr dawr0 dawrx0
+dawr1 dawrx1 dawr ppr vrsave pidr lpidr ptcr lpcr hfscr fscr bescr ebbhr ebbrr mmcr0 mmcr1 mmcr2 mmcr3 mmcra
+siar sdar sier sier2 sier3 pmc1 pmc2 pmc3 pmc4 pmc5 pmc6 tfhar tfiar texasr tidr psscr wort acop pspb ic vtb
+purr spurr hid0 hmer hmeer pir pvr tir dpdes dhdes hashkeyr hashpkeyr asdr dsisr hdar hdsisr heir hrmor rmor
+pcr lmrr lmser tscr ttr rwmr trace uspr0 sdr1 mmcrc mmcrh
+"""
+SPRS64 = _SPR_NAMES.split()
 
 FIELDS: dict[str, tuple[int, int]] = {
     "gpr": (64, 32),
@@ -38,5 +39,5 @@ FIELDS: dict[str, tuple[int, int]] = {
     "fpscr": (64, 0),
     "vscr": (32, 0),
     "msr": (64, 0),
-    **{name: (64, 0) for name in SPRS64},
+    **dict.fromkeys(SPRS64, (64, 0)),
 }

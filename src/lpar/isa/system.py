@@ -190,7 +190,8 @@ def msgsync(cpu: Any) -> None:
 STORED = {
     17: "dscr", 18: "dsisr", 19: "dar", 26: "srr0", 27: "srr1", 28: "cfar", 153: "fscr",
     157: "uamor", 159: "pspb", 272: "sprg0", 273: "sprg1", 274: "sprg2", 275: "sprg3", 304: "hashkeyr",
-    736: "sier2", 737: "sier3", 738: "mmcr3", 752: "sier2", 753: "sier3", 754: "mmcr3", 784: "sier", 785: "mmcr2", 786: "mmcra",
+    736: "sier2", 737: "sier3", 738: "mmcr3", 752: "sier2", 753: "sier3", 754: "mmcr3",
+    784: "sier", 785: "mmcr2", 786: "mmcra",
     787: "pmc1", 788: "pmc2", 789: "pmc3", 790: "pmc4", 791: "pmc5", 792: "pmc6", 795: "mmcr0", 796: "siar",
     797: "sdar", 798: "mmcr1", 804: "ebbhr", 805: "ebbrr", 806: "bescr", 823: "psscr", 851: "mmcrc",
     469: "hashpkeyr", 468: "hashkeyr", 848: "ic",
@@ -199,8 +200,10 @@ del STORED[304]
 #: SPR number -> state field, readable only
 READ_ONLY = {152: "ctrl", 287: "pvr", 446: "tir", 1023: "pir", 176: "dpdes"}
 #: user-readable aliases of privileged registers
-USER_READ = {259: "sprg3", 768: "sier", 769: "mmcr2", 770: "mmcra", 771: "pmc1", 772: "pmc2", 773: "pmc3",
-             774: "pmc4", 775: "pmc5", 776: "pmc6", 779: "mmcr0", 780: "siar", 781: "sdar", 782: "mmcr1"}  # fmt: skip
+USER_READ = {
+    259: "sprg3", 768: "sier", 769: "mmcr2", 770: "mmcra", 771: "pmc1", 772: "pmc2", 773: "pmc3",
+    774: "pmc4", 775: "pmc5", 776: "pmc6", 779: "mmcr0", 780: "siar", 781: "sdar", 782: "mmcr1",
+}  # fmt: skip
 
 
 def _stored(number: int, name: str, *, write: bool) -> None:
