@@ -56,14 +56,12 @@ def test_timeout(boot: Boot) -> None:
     assert shell.session.stderr.splitlines()[-1] == "lpar: error: the guest did not end within 3 s"
 
 
-def test_halt_waits_for_the_user(boot: Boot) -> None:
-    """``halt`` is no power-off: the partition stays, and Ctrl-a x or a signal ends it."""
+def test_halt_is_a_power_off(boot: Boot) -> None:
+    """Linux on this platform halts by RTAS power-off (rtas_halt)."""
     shell = boot().ready()
     shell.session.send("halt -f")
-    shell.session.expect("System halted")
-    assert shell.session.process.poll() is None
-    shell.session.kill(signal.SIGTERM)
-    assert shell.session.wait() == 128 + signal.SIGTERM
+    assert shell.session.wait() == 0
+    assert b"System halted" in shell.session.output
 
 
 @pytest.mark.parametrize(
