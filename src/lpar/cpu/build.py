@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From definitions to machine code: trace everything, compile in parallel, keep the objects.
 
-The compiled handlers are kept as object files in the cache directory, keyed by the engine's source text, llvmlite,
-LLVM and the host CPU; a damaged or stale file is built anew.
+The compiled handlers are kept as object files in the cache directory, keyed by the engine's source text,
+llvmlite, LLVM and the host CPU; a damaged or stale file is built anew.
 """
 
 from __future__ import annotations
@@ -265,12 +265,13 @@ def decode_image(bundle: Bundle, offsets: Sequence[int]) -> bytes:
     table = struct.pack("<65536I", *(head + s * ENTRY for s in starts))
     body = bytearray()
     for mask, value, fast, near, slow, kind, isa in bundle.entries:
-        body += struct.pack("<IIiiiIIi", mask, value, offsets[fast], offsets[near], offsets[slow], kind, isa, 0)
+        places = offsets[fast], offsets[near], offsets[slow]
+        body += struct.pack("<IIiiiIIi", mask, value, *places, kind, isa, 0)
     return table + bytes(body)
 
 
 def prefix_image(bundle: Bundle, offsets: Sequence[int]) -> bytes:
-    """The native table of prefixed instructions: 64 lists' places in bytes, the boundary handler, the lists."""
+    """The native table of prefixed instructions: 64 lists' places in bytes, boundary handler, the lists."""
     head = 65 * 4 + 4
     starts, body = [], bytearray()
     for rows in bundle.prefixed:

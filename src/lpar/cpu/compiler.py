@@ -31,8 +31,8 @@ def _initialize() -> None:
 
 def host_description() -> str:
     """What compiled code depends on besides our sources."""
-    features = llvm.get_host_cpu_features().flatten()
-    return f"{llvmlite.__version__} {llvm.llvm_version_info} {llvm.get_host_cpu_name()} {features} {platform.python_version()}"
+    cpu = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+    return f"{llvmlite.__version__} {llvm.llvm_version_info} {cpu} {platform.python_version()}"
 
 
 ARCH = platform.machine()
@@ -59,12 +59,12 @@ def module_text(module: Module) -> str:
 
 
 class Effort(enum.Enum):
-    """(LLVM pass pipeline's level, code generator's level) for a module; measured, see docs/design/engine.md."""
+    """(LLVM pass pipeline's level, code generator's level) for a module; see docs/design/engine.md."""
 
     ROUTINES = (1, 2)
     FAST = (0, 2)
     SLOW = (0, 0)
-    REGION = (1, 2)
+    REGION = ROUTINES
 
 
 def compile_module(module: Module, effort: Effort) -> bytes:

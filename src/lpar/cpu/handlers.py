@@ -2,7 +2,8 @@
 """Handlers from instruction definitions: variants, tracing, and the decode table.
 
 A definition becomes one handler for each combination of its static fields' values (and of ``RA0`` zero or
-not), each in up to three flavours: ``f`` fast, ``n`` fast with a branch inside the page, ``s`` slow (any mode).
+not), each in up to three flavours: ``f`` fast, ``n`` fast with a branch inside the page, ``s`` slow (any
+mode).
 """
 
 from __future__ import annotations
