@@ -60,7 +60,9 @@ def test_only_the_guest_on_stdout(debian: Guest) -> None:
         assert BARE_SHELL.encode() + b"\r\n" in session.output
         assert b"lpar" not in session.output.split(b"Run /bin/sh as init process")[1]
         assert session.stderr.splitlines()[0].startswith("# lpar run -k ")
-        assert all("preparing the CPU engine" in line for line in session.stderr.splitlines()[1:])
+        *preparation, accelerator = session.stderr.splitlines()[1:]
+        assert all("preparing the CPU engine" in line for line in preparation)
+        assert accelerator.startswith("lpar: accelerator jit: no KVM for POWER guests on ")
 
 
 def test_the_printed_line_runs_the_same_machine(debian: Guest, tmp_path: Path) -> None:

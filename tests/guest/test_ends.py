@@ -20,7 +20,7 @@ def test_panic(debian: Guest) -> None:
     with Session([*LPAR, "run", *files, "-p", "console=hvc0 rdinit=/bin/false"]) as session:
         assert session.wait(BOOT_TIMEOUT) == 255
         assert b"Kernel panic - not syncing: Attempted to kill init!" in session.output
-        assert session.stderr.splitlines()[1].startswith("lpar: error: the guest panicked")
+        assert session.stderr.splitlines()[-1].startswith("lpar: error: the guest panicked")
 
 
 def test_panic_with_reboot(boot: Boot) -> None:

@@ -228,6 +228,12 @@ _WRITE: dict[str, Callable[[SoftVcpu, int], None]] = {
 }
 
 
+def no_jit(progress: Any = None) -> str:
+    """Why this host runs no compiled regions; empty if it does.  Loads the engine's code."""
+    code = Code.get(progress)
+    return code.no_arena if code.arena is None else ""
+
+
 class SoftAccelerator:
     """vCPUs on our own engine.
 

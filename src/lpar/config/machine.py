@@ -13,7 +13,7 @@ from lpar.errors import ConfigError
 from lpar.units import GIB, TIB, format_size
 
 CPU_MODELS = ("POWER8", "POWER9", "POWER10")
-ACCELERATORS = ("auto", "interp")
+ACCELERATORS = ("auto", "jit", "interp")
 CONSOLES = ("hv",)
 MAX_CPUS = 2048
 MAX_MEMORY = 63 * TIB  #: bytes; MMIO begins there (the reference's SPAPR memory map)

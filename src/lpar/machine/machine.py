@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lpar import log
+from lpar import accel, log
 from lpar.config import MachineConfig
 from lpar.errors import ConfigError, HostError
 from lpar.host.signals import ending_signals
@@ -42,6 +42,7 @@ class Machine:
         self.config = config.validate()
         self._events: queue.SimpleQueue[MachineEvent] = queue.SimpleQueue()
         self._console = Console(self._on_key, self._on_lost, input_fd=input_fd, output_fd=output_fd)
+        self._choice: accel.Choice | None = None
         self._around = Surroundings(accelerator or self._choose, self._console.write, self._events)
         self._system: System | None = None  #: who gets the console's input now
         self._input_gate = threading.Condition()
@@ -49,10 +50,15 @@ class Machine:
         self._deadline: float | None = None
 
     def _choose(self) -> Accelerator:
-        from lpar import accel
+        """The accelerator for one boot; a reboot takes what the first boot took."""
+        if self._choice is None:
+            self._choice = accel.choose(self.config.accel, _show_preparation)
+        made: Accelerator = self._choice.make(_show_preparation)
+        return made
 
-        chosen: Accelerator = accel.choose(self.config.accel, _show_preparation)
-        return chosen
+    def _say_choice(self) -> None:
+        if self._choice is not None and self._choice.why:
+            log.info(f"accelerator {self._choice.name}: {self._choice.why}")
 
     def run(self) -> int:
         """Boot the guest and run it to its end; the exit status.
@@ -64,6 +70,7 @@ class Machine:
             self._show_layout(system)
             system.close()
             return POWERED_OFF
+        self._say_choice()
         if self.config.timeout is not None:
             self._deadline = time.monotonic() + self.config.timeout
         try:

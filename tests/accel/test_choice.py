@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which accelerator runs a guest, and what is said about it."""
+
+from __future__ import annotations
+
+import platform
+from types import SimpleNamespace
+
+import pytest
+
+from lpar import accel
+from lpar.config import ACCELERATORS, MachineConfig
+from lpar.cpu.engine import Code
+from lpar.errors import ConfigError, HostError
+from lpar.machine.machine import Machine
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A host that runs compiled regions; its ``arena`` and ``no_arena`` can be changed."""
+    code = SimpleNamespace(arena=object(), no_arena="")
+    monkeypatch.setattr(Code, "get", lambda progress=None: code)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    return code
+
+
+def without_memory(host: SimpleNamespace) -> None:
+    host.arena, host.no_arena = None, "the host gives no executable memory: Permission denied"
+
+
+def test_every_name_is_known(host: SimpleNamespace) -> None:
+    assert [accel.choose(name).name for name in ACCELERATORS] == ["jit", "jit", "interp"]
+
+
+def test_what_the_user_chose_needs_no_reason(host: SimpleNamespace) -> None:
+    assert accel.choose("jit").why == accel.choose("interp").why == ""
+
+
+def test_auto_says_why(host: SimpleNamespace) -> None:
+    assert accel.choose("auto") == accel.Choice("jit", "no KVM for POWER guests on x86_64")
+
+
+def test_auto_falls_back(host: SimpleNamespace) -> None:
+    without_memory(host)
+    chosen = accel.choose("auto")
+    assert chosen.name == "interp"
+    assert chosen.why == f"no KVM for POWER guests on x86_64; {host.no_arena}"
+
+
+def test_auto_on_power(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "ppc64le")
+    assert accel.choose("auto").why == "this host's KVM is not supported yet"
+
+
+def test_jit_that_cannot_be_had(host: SimpleNamespace) -> None:
+    without_memory(host)
+    with pytest.raises(HostError, match="--accel jit: the host gives no executable memory") as info:
+        accel.choose("jit")
+    assert info.value.hint == "use --accel interp or auto"
+    assert accel.choose("interp").name == "interp"
+
+
+def test_unknown() -> None:
+    with pytest.raises(ConfigError, match="no accelerator warp"):
+        accel.choose("warp")
+
+
+def test_a_host_that_is_no_x86(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine itself finds out that there is no room for regions."""
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert Code._arena(SimpleNamespace(base=0)) == (  # type: ignore[arg-type]
+        None,
+        "regions are compiled on x86_64 hosts only, not on aarch64",
+    )
+
+
+def test_a_host_without_executable_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(near: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr("lpar.cpu.engine.Arena", refuse)
+    assert Code._arena(SimpleNamespace(base=0)) == (  # type: ignore[arg-type]
+        None,
+        "the host gives no executable memory: Operation not permitted",
+    )
+
+
+@pytest.mark.parametrize(("name", "said"), [("auto", True), ("jit", False), ("interp", False)])
+def test_what_is_said(
+    host: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    said: bool,
+) -> None:
+    """One line for ``auto``, none for what the user chose; the choice is made once."""
+    monkeypatch.setattr(accel.Choice, "make", lambda self, progress=None: self)
+    machine = Machine(MachineConfig(kernel="vmlinux", accel=name))
+    assert machine._choose() is machine._choose()
+    machine._say_choice()
+    expected = "lpar: accelerator jit: no KVM for POWER guests on x86_64\n"
+    assert capsys.readouterr().err == (expected if said else "")
