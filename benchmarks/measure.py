@@ -70,7 +70,7 @@ def run_all(contender: Contender, machine: Machine, rows: Sequence[Row]) -> Iter
         left = list(rows)
         while left:
             begin = len(left)
-            for row, sample in _run_some(contender.command(machine), left, environment):
+            for row, sample in _run_some(contender.command(machine), tuple(left), environment):
                 left.remove(row)
                 yield row, sample
             if len(left) == begin:  # even the boot failed

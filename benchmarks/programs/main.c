@@ -29,15 +29,15 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"sieve", row_sieve, 60},         {"crc32", row_crc32, 120},
+    {"sieve", row_sieve, 40},         {"crc32", row_crc32, 120},
     {"sha256", row_sha256, 12000},     {"mix", row_mix, 7000},
     {"quicksort", row_quicksort, 30},  {"bytecode", row_bytecode, 8},
     {"matmul", row_matmul, 20},        {"matmul-vsx", row_matmul_vsx, 20},
     {"nbody", row_nbody, 40},          {"fft", row_fft, 30},
     {"memcpy", row_memcpy, 200},       {"chase", row_chase, 4},
     {"faults", row_faults, 100},       {"syscall", row_syscall, 1000},
-    {"pipe", row_pipe, 25},            {"forkexec", row_forkexec, 400},
-    {"switch", row_switch, 5},
+    {"pipe", row_pipe, 8},            {"forkexec", row_forkexec, 400},
+    {"switch", row_switch, 2},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows, JOBS = 64 };
