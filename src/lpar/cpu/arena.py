@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Executable memory for compiled regions, and the loader that puts object code there.
 
-Objects are position independent and name no symbol outside themselves: they reach everything through the state
-pointer.  So loading is laying out the sections and patching distances between them.
+Objects are position independent and name no symbol outside themselves: they reach everything through the
+state pointer.  So loading is laying out the sections and patching distances between them.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Arena:
             libc.munmap(ctypes.c_void_p(found), ctypes.c_size_t(SIZE))
         else:
             raise OSError(0, "no executable memory near the handlers")
-        self.address, self.used = int(found), 0
+        self.address, self.used, self._users = int(found), 0, 0
 
     def add(self, image: bytes) -> int | None:
         """Copy an image in; its address, or None when the arena is full."""
@@ -121,6 +121,16 @@ class Arena:
         ctypes.memmove(self.address + start, image, len(image))
         self.used = start + len(image)
         return self.address + start
+
+    def enter(self) -> None:
+        """An engine starts to use it: the first one finds it empty."""
+        if not self._users:
+            self.used = 0
+        self._users += 1
+
+    def leave(self) -> None:
+        """An engine is done; its records lead here no more."""
+        self._users -= 1
 
     def __contains__(self, address: int) -> bool:
         return self.address <= address < self.address + SIZE

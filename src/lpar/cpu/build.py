@@ -29,6 +29,7 @@ from lpar.cpu.trace import trace_routine
 from lpar.isa.routine import ROUTINES
 
 Progress = Callable[[str, int, int], None]
+KEPT_BUNDLES = 4
 CompileSoon = Callable[[Module, Any], None]
 MODULES = 8  #: compilation units: more than cores so that none waits long
 
@@ -116,10 +117,14 @@ def _write(path: Path, bundle: Bundle) -> None:
 
 
 def _prune(newest: Path) -> None:
-    """Keep the few newest bundles."""
-    others = sorted(newest.parent.glob("handlers-*.bin"), key=lambda p: p.stat().st_mtime)
-    for stale in others[:-4]:
+    """Keep the few newest bundles, and the compiled regions that belong to them."""
+    bundles = sorted(newest.parent.glob("handlers-*.bin"), key=lambda p: p.stat().st_mtime)
+    for stale in bundles[:-KEPT_BUNDLES]:
         stale.unlink(missing_ok=True)
+    kept = {p.stem.removeprefix("handlers-") for p in bundles[-KEPT_BUNDLES:]}
+    for regions in newest.parent.glob("regions-*.db*"):
+        if regions.name.removeprefix("regions-").split(".")[0] not in kept:
+            regions.unlink(missing_ok=True)
 
 
 def build(progress: Progress | None = None) -> Bundle:

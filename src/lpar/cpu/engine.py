@@ -57,6 +57,7 @@ class Code:
         from lpar.cpu import compiler
 
         bundle = build.load_bundle(progress)
+        self.key = build.source_key(compiler.host_description())
         self._linker = compiler.Linker(bundle.objects)
         self.base = self._linker.address("lp_decode")
         offsets = [self._offset(self._linker.address(s)) for s in bundle.symbols]
@@ -137,6 +138,10 @@ class Engine:
     def share(self, name: str, value: int, index: int = 0) -> None:
         """Write a shared field."""
         self._shared[SHARED[name] // 8 + index] = value & ((1 << 64) - 1)
+
+    def shared_value(self, name: str, index: int = 0) -> int:
+        """Read a shared field."""
+        return self._shared[SHARED[name] // 8 + index]
 
     def add_thread(self, index: int, tir: int) -> Thread:
         """A new vCPU."""

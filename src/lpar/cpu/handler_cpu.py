@@ -182,6 +182,12 @@ class HandlerCpu(TraceCpu):
         self.exc_ea = ea
         self.leave("lp_alignment", word=self._cause(0x600))
 
+    def data_storage(self, ea: Any, cause: int) -> None:
+        """Data storage interrupt with DAR and a cause for DSISR."""
+        self.dar = self._mask(ea)
+        self.dsisr = self.const(cause)
+        self.interrupt(0x300)
+
     def syscall(self, level: int) -> None:
         """``sc``."""
         self.leave("lp_sc", word=str(level))

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The compiled tier: finds hot places by sampling, compiles them in the background, installs them.
 
-Two daemon threads for an engine: the sampler asks running vCPUs, about a thousand times a second, to note at their next
-poll where they are (polls are at loop heads, calls and returns: where regions should begin); the compiler takes what
-was seen often, compiles it and puts it in the record of its entry.
+Two daemon threads for an engine.  The sampler asks running vCPUs, about a thousand times a second, to note
+at their next poll where they are (polls are at loop heads, calls and returns: where regions should begin), and
+installs what earlier runs compiled for pages that have just become code.  The compiler takes what was seen
+often, compiles it, leads the record of its entry to it, and keeps it for the next run.
 
-Rules of this file (against stale code): mark the page COMPILED first, then compare the words compiled with RAM, then
-install by compare-and-swap on the entry's record, then compare again.  See native_code.
+Rules of this file (against stale code): mark the page COMPILED first, then compare the words compiled with
+RAM, then install by compare-and-swap on the entry's record, then compare again.  See native_code.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from lpar.cpu import layout
+from lpar.cpu import build, layout
 from lpar.cpu.arena import Arena, lay_out
 from lpar.cpu.handlers import Variant, all_variants
 from lpar.cpu.ir import Module
 from lpar.cpu.native_code import RECORDS, STRIDE
+from lpar.cpu.native_shared import NEW_PAGES
 from lpar.cpu.region import Plan, discover, length, trace_region
+from lpar.cpu.region_cache import RegionCache, Stored, page_digest
 
 if TYPE_CHECKING:
     from lpar.cpu.engine import Engine
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
 PREFIX, BLOCK = 1, 16  #: a prefix's primary opcode; words in a block that prefixed instructions do not leave
-SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU that comes back from the guest must not wait for the compiler's Python
+SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
+PAGE = 4096
 THRESHOLD = 2  #: samples at one place before it is compiled
 DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
 
@@ -66,16 +70,20 @@ class Jit:
     def __init__(self, engine: Engine, arena: Arena) -> None:
         self.engine = engine
         self.arena = arena
+        arena.enter()
         self._base = engine.regions[0].address
         word = ctypes.c_uint64
         self._install = engine.code.routine("install", word, word, word, result=ctypes.c_bool)
         self._mark = engine.code.routine("mark_compiled", word)
         self._queue: queue.PriorityQueue[tuple[int, int]] = queue.PriorityQueue()  # most samples first
         self._counts: dict[int, int] = {}
-        self._taken: list[int] = []
         self._decode: Decoder | None = None
         self._stop = False
-        self.compiled = self.instructions = 0
+        self.compiled = self.instructions = self.recalled = 0
+        path = build.cache_directory() / f"regions-{engine.code.key}.db"
+        self._store, self._recall = RegionCache(path), RegionCache(path)
+        self._known = self._recall.pages()
+        self._pages_seen = 0
         self.seconds = 0.0
         self._threads = [
             threading.Thread(target=self._sample_loop, name="lpar-sampler", daemon=True),
@@ -89,6 +97,7 @@ class Jit:
     def _sample_loop(self) -> None:
         seen: dict[int, int] = {}
         while not self._stop:
+            self._recall_new_pages()
             running = [t for t in self.engine.threads if t.running]
             for thread in running:
                 thread.request(layout.REQ_SAMPLE)
@@ -105,6 +114,41 @@ class Jit:
         self._counts[record] = n
         if n % THRESHOLD == 0:
             self._queue.put((-n, record))
+
+    # -- recalling -----------------------------------------------------------------------------------
+    def _recall_new_pages(self) -> None:
+        """Install what earlier runs compiled for the pages that have just become code."""
+        count = self.engine.shared_value("new_pages")
+        self._pages_seen = max(self._pages_seen, count - NEW_PAGES)
+        while self._pages_seen < count:
+            at = self._pages_seen % NEW_PAGES
+            page = self.engine.shared_value("new_page", at) - 1
+            if page < 0:
+                return  # its number is about to be written
+            self.engine.share("new_page", 0, at)
+            self._pages_seen += 1
+            if self._known:
+                self._recall_page(page)
+
+    def _recall_page(self, page: int) -> None:
+        digest = self._digest(page)
+        if digest in self._known:
+            for region in self._recall.find(digest):
+                self._install_stored(page, region)
+
+    def _digest(self, page: int) -> bytes:
+        content = ctypes.string_at(self.engine.ram_address + page * PAGE, PAGE)
+        return page_digest(self.engine.model.isa, content)
+
+    def _install_stored(self, page: int, region: Stored) -> None:
+        record = self._base + page * STRIDE + 8 * region.entry
+        old = ctypes.c_uint64.from_address(record).value
+        if self._handler(old) in self.arena or not self._unchanged(region.words, page):
+            return
+        address = self.arena.add(region.image)
+        if address is not None:
+            self.recalled += 1
+            self._put(region.words, page, record, old, address + region.start)
 
     # -- compiling -----------------------------------------------------------------------------------
     def _compile_loop(self) -> None:
@@ -130,18 +174,21 @@ class Jit:
         if not old >> 32 or self._handler(old) in self.arena:
             return
         if self._decode is None:
-            from lpar.cpu import build
-
             build.import_definitions()
             self._decode = Decoder(self.engine.model.isa)
+        digest = self._digest(page)
         plan = discover(at // 8, lambda i: self._word(records, i), self._decode)
         begin = time.perf_counter()
-        address = self._build(plan)
+        region = self._build(plan)
         self.seconds += time.perf_counter() - begin
-        if address is not None:
-            self._put(plan, page, record, old, address)
-            for index in plan.cuts:
-                self._queue.put((priority, self._base + page * STRIDE + 8 * index))
+        address = self.arena.add(region.image) if region else None
+        if region is None or address is None:
+            return
+        self._put(region.words, page, record, old, address + region.start)
+        for index in plan.cuts:
+            self._queue.put((priority, self._base + page * STRIDE + 8 * index))
+        if self._digest(page) == digest:
+            self._store.add(digest, region)
 
     def _handler(self, value: int) -> int:
         offset = value >> 32
@@ -158,7 +205,7 @@ class Jit:
             return word << 32 | records[index + 1] & 0xFFFFFFFF
         return word
 
-    def _build(self, plan: Plan) -> int | None:
+    def _build(self, plan: Plan) -> Stored | None:
         from lpar.cpu import compiler
 
         code = self.engine.code
@@ -166,24 +213,28 @@ class Jit:
         count = trace_region(module, "region", plan, code.links, code.touched)
         if not count:
             return None
-        image, entry = lay_out(compiler.compile_region(module))
-        address = self.arena.add(image)
+        image, start = lay_out(compiler.compile_region(module))
         self.compiled += 1
         self.instructions += count
-        return None if address is None else address + entry
+        return Stored(plan.entry, {i: w for i, (w, _) in plan.code.items()}, plan.cuts, start, image)
 
-    def _put(self, plan: Plan, page: int, record: int, old: int, address: int) -> None:
+    def _put(self, words: dict[int, int], page: int, record: int, old: int, address: int) -> None:
+        """Lead a record to compiled code, if RAM still holds what that was made from."""
         state = self.engine.threads[0].state.address
         self._mark(state, page)
-        new = (address - self.engine.code.base << 32 | old & 0xFFFFFFFF) & ((1 << 64) - 1)
-        if self._unchanged(plan, page) and self._install(state, record, old, new) and not self._unchanged(plan, page):
+        first = words[(record - self._base) % STRIDE // 8]
+        low = first >> 32 if length(first) == 2 else first
+        new = (address - self.engine.code.base << 32 | low) & ((1 << 64) - 1)
+        if not self._unchanged(words, page) or not self._install(state, record, old, new):
+            return
+        if not self._unchanged(words, page):
             self._install(state, record, new, 0)
 
-    def _unchanged(self, plan: Plan, page: int) -> bool:
-        words = (ctypes.c_uint32 * 1024).from_address(self.engine.ram_address + page * 4096)
+    def _unchanged(self, words: dict[int, int], page: int) -> bool:
+        now = (ctypes.c_uint32 * 1024).from_address(self.engine.ram_address + page * PAGE)
         return all(
-            words[i + length(word) - 1] == word & 0xFFFFFFFF and (length(word) == 1 or words[i] == word >> 32)
-            for i, (word, _) in plan.code.items()
+            now[i + length(word) - 1] == word & 0xFFFFFFFF and (length(word) == 1 or now[i] == word >> 32)
+            for i, word in words.items()
         )
 
     def close(self) -> None:
@@ -192,10 +243,14 @@ class Jit:
         self._queue.put((-(1 << 62), 0))
         for thread in self._threads:
             thread.join()
+        self._store.trim()
+        self._store.close()
+        self._recall.close()
+        self.arena.leave()
         if DEBUG:
             print(
-                f"jit: {self.compiled} regions, {self.instructions} instructions, {self.seconds:.2f} s,"
-                f" {self.arena.used >> 10} KiB",
+                f"jit: {self.recalled} recalled, {self.compiled} regions, {self.instructions} instructions,"
+                f" {self.seconds:.2f} s, {self.arena.used >> 10} KiB",
                 file=sys.stderr,
             )
 

@@ -49,7 +49,8 @@ ENGINE: dict[str, int] = {
     "exit_addr": 0,
     "exit_size": 0,
     "exit_value": 0,
-    "mmio_ready": 0,
+    "mmio_ready": 0,  # the machine has answered an exit: 1 a load, 2 a store
+    "mmio_addr": 0,  # the real address that it answered
     "mmio_value": 0,
     # time: timebase ticks (512 MHz)
     "tb_offset": 0,

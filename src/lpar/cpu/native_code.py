@@ -26,7 +26,7 @@ from typing import Any
 
 from lpar.cpu.layout import CTLB_ENTRIES, CTLB_ENTRY, SLOTS, TLB_ENTRIES, TLB_ENTRY, TLB_MODES
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
-from lpar.cpu.native_shared import shared_field
+from lpar.cpu.native_shared import NEW_PAGES, shared_field
 from lpar.cpu.native_tlb import note_fill
 from lpar.isa.routine import routine
 from lpar.isa.values import select
@@ -80,6 +80,8 @@ def mark_code(cpu: Any, page: Any) -> None:
     """Mark RAM page number ``page`` as holding decoded code and take away all write tags to it."""
     cpu.raw_store(cpu.page_flags + page, cpu.const(1, 8))
     cpu.memory_fence()
+    number = cpu.raw_atomic("add", shared_field(cpu, "new_pages"), cpu.const(1))
+    cpu.raw_store(shared_field(cpu, "new_page") + (number & (NEW_PAGES - 1)) * 8, page + 1, 8)
     count = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
     states = shared_field(cpu, "states")
     n = cpu.const(0)

@@ -13,9 +13,12 @@ SHARED: dict[str, int] = {
     "timer_fd": 16,  # eventfd
     "stop": 24,  # timer thread: non-zero ends it
     "tlbie_lock": 32,
+    "new_pages": 40,  # how many pages were marked as code; the last NEW_PAGES of them, plus one, are in new_page
     "states": 64,  # MAX_VCPUS addresses of state blocks
+    "new_page": 64 + 8 * MAX_VCPUS,
 }
-SHARED_SIZE = 64 + 8 * MAX_VCPUS
+NEW_PAGES = 4096
+SHARED_SIZE = 64 + 8 * MAX_VCPUS + 8 * NEW_PAGES
 
 
 def shared_field(cpu: Any, name: str) -> Any:

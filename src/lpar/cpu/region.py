@@ -2,10 +2,12 @@
 """Regions: the unit of the compiled tier, found in decoded records and traced into one function.
 
 A region is a set of instructions of one 4 KiB page that were executed before, reached from one entry over
-branches inside the page.  It becomes a handler like any other (``ghccc``, see trace.py), installed in its entry's record.
+branches inside the page.  It becomes a handler like any other (``ghccc``, see handler_cpu.py), installed in
+its entry's record.
 
 Rules of this file:
-* Guest registers live in allocas, which LLVM turns into values; at every exit the changed ones are written back.
+* Guest registers live in allocas, which LLVM turns into values; at every exit those changed on some path to
+  it are written back.
 * An access that misses the TLB calls the slow routine in a cold block and goes on; only a fault leaves.
 * Backward branches poll ``exit_request`` (a volatile load).  ``isync`` and whatever changes context leave.
 * An instruction that cannot be traced here is an exit to the interpreter at that instruction.
@@ -113,7 +115,8 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
             if not _falls_through(word):
                 break
             index += length(word)
-        if len(code) >= MAX_INSTRUCTIONS and index not in code and 0 <= index <= LAST and words(index) is not None:
+        full = len(code) >= MAX_INSTRUCTIONS
+        if full and index not in code and 0 <= index <= LAST and words(index) is not None:
             cuts.append(index)
     return Plan(entry, code, tuple(cuts[:MAX_CUTS]))
 
@@ -247,7 +250,8 @@ class RegionCpu(HandlerCpu):
         return self._record(self.index)
 
     def _record(self, index: int) -> IrBits:
-        return IrBits(self.f, "%rec", 64) + (index - self.plan.entry) * 8
+        entry = IrBits(self.f, "%rec", 64)
+        return entry + (index - self.plan.entry) * 8
 
     @property
     def word(self) -> IrBits:
@@ -304,7 +308,6 @@ class RegionCpu(HandlerCpu):
 
     def branch_rel(self, displacement: Any) -> None:
         """A relative branch: its target is known."""
-        target = self.index + (constant(self.f, displacement.c, 64).c or 0) // 4
         offset = displacement.c
         if offset >> 63:
             offset -= 1 << 64
@@ -321,7 +324,8 @@ class RegionCpu(HandlerCpu):
         pc = target & ~3
         if target.c is None and self.calls and self.insn >> 26 == 19:
             base = self.pc_adj
-            for index in sorted(self.calls & set(self.labels), key=lambda i: abs(i - self.index))[:RETURN_SITES]:
+            sites = sorted(self.calls & set(self.labels), key=lambda i: abs(i - self.index))
+            for index in sites[:RETURN_SITES]:
                 follow = f.new_block()
                 site = base + (self._record(index) >> 1)
                 f.branch((pc == site).ref, self._polled(index), follow)
@@ -411,7 +415,8 @@ class RegionCpu(HandlerCpu):
         f.place(merge)
         if a is None:
             return None
-        return IrBits(f, f.emit(f"phi i{a.w} [ {a.ref}, %{fast_end.label} ], [ {b.ref}, %{slow_end.label} ]"), a.w)
+        paths = f"[ {a.ref}, %{fast_end.label} ], [ {b.ref}, %{slow_end.label} ]"
+        return IrBits(f, f.emit(f"phi i{a.w} {paths}"), a.w)
 
     def load(self, ea: Any, size: int) -> IrBits:
         """Load ``size`` bytes."""
@@ -428,7 +433,9 @@ class RegionCpu(HandlerCpu):
 
         size = value.w // 8
         slow = native_memory.STORES[size]
-        self._guarded(ea, size, 8, lambda host: self.raw_store(host, value), lambda: self._slow(slow, ea, value))
+        self._guarded(
+            ea, size, 8, lambda host: self.raw_store(host, value), lambda: self._slow(slow, ea, value)
+        )
 
     def load_reserve(self, ea: Any, size: int) -> IrBits:
         """Load and reserve."""
@@ -477,7 +484,6 @@ class RegionCpu(HandlerCpu):
     # -- the end -------------------------------------------------------------------------------------------
     def close(self, entry: Block) -> None:
         """Fill in entry loads and exit stores, now that all registers are known."""
-        f: Function = self.f
         lines = []
         for (name, n), at in self.vars.items():
             kind = KEPT[name]
@@ -517,8 +523,12 @@ class RegionCpu(HandlerCpu):
         return out
 
 
-def trace_region(module: Module, name: str, plan: Plan, links: dict[str, int], touched: dict[str, set[str]]) -> int:
+def trace_region(
+    module: Module, name: str, plan: Plan, links: dict[str, int], touched: dict[str, set[str]]
+) -> int:
     """Define the region's function; gives how many instructions it has (0: not worth it)."""
+    if plan.entry not in plan.code:
+        return 0
     f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
     cpu = RegionCpu(f, plan, links, touched)
     entry = f.block
