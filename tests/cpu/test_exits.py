@@ -12,7 +12,7 @@ from tests.cpu.runner import DR, EE, LE, ME, PAGE_PRIV, PAGE_R, PAGE_W, RI, SF, 
 from tests.isa.harness import CODE
 
 from lpar.accel.protocol import ExitReason
-from lpar.cpu.layout import SLOTS
+from lpar.cpu.layout import REQ_KICK, SLOTS
 
 DEVICE = 0x3F_0000_0000_0000
 MODES = pytest.mark.parametrize("msr", [SF | ME | LE | VEC | VSX, SF | ME | VEC | VSX], ids=["LE", "BE"])
@@ -83,6 +83,50 @@ def test_atomics_on_devices_are_alignment_interrupts(bench: Bench) -> None:
     for line in ("stwcx. 3, 0, 4", "dcbz 0, 4", "lwat 6, 4, 0"):
         assert bench.execute([line], r4=DEVICE, resv_addr=DEVICE) == 0x600
         assert bench["dar"] == DEVICE
+
+
+@pytest.mark.parametrize("line", ["lwz 3, 0(4)", "ld 3, 0(4)", "stw 3, 0(4)", "std 3, 0(4)", "lvx 2, 0, 5"])
+@pytest.mark.parametrize("back", [False, True], ids=["RAM first", "device first"])
+def test_half_in_ram_half_in_a_device(bench: Bench, line: str, back: bool) -> None:
+    """An alignment interrupt, before anything is stored."""
+    radix, edge = Radix(bench.memory, TABLES), 0x8000
+    radix.map(edge - 0x1000, 0xFF000 if not back else DEVICE, PAGE_R | PAGE_W | PAGE_PRIV)
+    radix.map(edge, DEVICE if not back else 0xFF000, PAGE_R | PAGE_W | PAGE_PRIV)
+    radix.use(bench.cpu)
+    if line.startswith("lvx"):
+        line = "lxvx 2, 0, 4"
+    assert bench.execute([line], msr=SF | ME | LE | DR | VSX, r3=(1 << 64) - 1, r4=edge - 2) == 0x600
+    assert bench["dar"] == edge - 2
+    assert bench.memory.read(0xFFFFE, 2) == bench.memory.read(0xFF000, 2) == bytes(2)
+
+
+@pytest.mark.parametrize("line", ["lq 6, 0(4)", "stq 6, 0(4)", "lxvx 2, 0, 4", "stvx 2, 0, 4"])
+def test_quadwords_of_devices_are_alignment_interrupts(bench: Bench, line: str) -> None:
+    """No bus access has 16 bytes."""
+    assert bench.execute([line], msr=SF | ME | LE | VEC | VSX, r4=DEVICE) == 0x600
+    assert bench["dar"] == DEVICE
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_an_interrupt_does_not_come_between_an_exit_and_its_end(bench: Bench, write: bool) -> None:
+    """Or the handler's device access would take the answer, and this one would be made twice."""
+    bench.start(["stw 3, 0(4)" if write else "lwz 3, 0(4)", "nop", "b ."], msr=SF | ME | LE | EE, r4=DEVICE)
+    assert bench.cpu.run().addr == DEVICE
+    bench.cpu.set_external_interrupt(True)
+    if not write:
+        bench.cpu.complete_mmio_read(0x01020304)
+    assert bench.go() == 0x500
+    assert CODE < bench["srr0"] <= CODE + 8
+    assert write or bench["r3"] == 0x04030201
+
+
+def test_a_kick_does_not_come_between_either(bench: Bench) -> None:
+    bench.start(["lwz 3, 0(4)", "b ."], msr=SF | ME | LE, r4=DEVICE)
+    bench.cpu.run()
+    bench.cpu.complete_mmio_read(0x01020304)
+    bench.thread.request(REQ_KICK)
+    assert bench.cpu.run().reason is ExitReason.KICKED
+    assert (bench["pc"], bench["r3"]) == (CODE + 4, 0x04030201)
 
 
 def test_translated_device_pages(bench: Bench) -> None:

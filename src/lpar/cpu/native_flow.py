@@ -70,6 +70,7 @@ def deliver(cpu: Any, vector: Any, srr1: Any, pc: Any) -> None:
     cpu.msr = select(relocated, new | (MSR_IR | MSR_DR), new)
     cpu.pc = select(relocated, vector + high, vector)
     cpu.resv_addr = ~cpu.const(0)
+    cpu.mmio_ready = 0
 
 
 @routine(args=(64,), returns=None)
@@ -148,7 +149,7 @@ def interrupts_wanted(cpu: Any) -> Any:
 def enter(cpu: Any) -> None:
     """Go on at ``pc`` with whatever mode MSR says."""
     if interrupts_wanted(cpu):
-        cpu.exit_request = cpu.exit_request | REQ_INTERRUPT
+        cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_INTERRUPT))
     msr = cpu.msr
     little, wide = (msr & MSR_LE) != 0, (msr & MSR_SF) != 0
     region = select(little, select(wide, cpu.const(0), 1), 2)
@@ -162,7 +163,24 @@ def enter(cpu: Any) -> None:
     tlb = cpu.state_address("dtlb") + mode * (TLB_ENTRIES * TLB_ENTRY)
     cpu.tlb = tlb
     pc = cpu.pc
+    if cpu.mmio_ready != 0:
+        cpu.leave("lp_resume", rec=pc.ref, tlb=tlb.ref)
     cpu.leave("lp_goto", rec=pc.ref, tlb=tlb.ref)
+
+
+@special("lp_resume")
+def resume(cpu: Any) -> None:
+    """As lp_goto, but no poll comes first: an access that the machine has answered is finished."""
+    pc = cpu.rec
+    entry = native_code.ctlb_entry(cpu, pc)
+    if cpu.raw_load(entry, 64, 8) != ((pc & ~0xFFF) | cpu.mode_key):
+        cpu.pc = pc
+        if native_code.code_fill(cpu, pc) == 0:
+            cpu.leave("lp_fault")
+        cpu.leave("lp_resume", rec=pc.ref)
+    records = cpu.raw_load(entry + 8, 64, 8)
+    cpu.pc_adj = (pc & ~0xFFF) - (records >> 1)
+    cpu.dispatch(records + ((pc & 0xFFC) << 1))
 
 
 @special("lp_goto")

@@ -97,27 +97,33 @@ def in_order(cpu: Any, value: Any) -> Any:
 
 
 def mmio_read(cpu: Any, ea: Any, width: int) -> Any:
-    """A load outside RAM: consume the machine's answer, or ask for it by an exit."""
-    if cpu.mmio_ready == 1:
+    """A load outside RAM: consume the machine's answer, or ask for it by an exit; 16 bytes are refused."""
+    if width > 64:
+        alignment_fault(cpu, ea)
+        return cpu.const(0, width)
+    if (cpu.mmio_ready == 1) & (cpu.mmio_addr == cpu.exit_addr):
         cpu.mmio_ready = 0
         cpu.fault = 0
-        value = cpu.mmio_value.trunc(width) if width <= 64 else cpu.mmio_value.zext(width)
+        value = cpu.mmio_value.trunc(width)
         return select(cpu.le, value.bswap(), value)
+    cpu.mmio_addr = cpu.exit_addr
     cpu.exit_reason = EXIT_MMIO_READ
     cpu.exit_size = width // 8
     return cpu.const(0, width)
 
 
-def mmio_write(cpu: Any, value: Any) -> None:
-    """A store outside RAM: done if the machine took it, else an exit."""
-    if cpu.mmio_ready == 2:
+def mmio_write(cpu: Any, ea: Any, value: Any) -> None:
+    """A store outside RAM: done if the machine took it, else an exit; 16 bytes are refused."""
+    if value.w > 64:
+        alignment_fault(cpu, ea)
+    elif (cpu.mmio_ready == 2) & (cpu.mmio_addr == cpu.exit_addr):
         cpu.mmio_ready = 0
         cpu.fault = 0
     else:
+        cpu.mmio_addr = cpu.exit_addr
         cpu.exit_reason = EXIT_MMIO_WRITE
         cpu.exit_size = value.w // 8
-        bus = select(cpu.le, value.bswap(), value)
-        cpu.exit_value = bus.trunc(64) if value.w > 64 else bus.zext(64)
+        cpu.exit_value = select(cpu.le, value.bswap(), value).zext(64)
 
 
 @routine(args=(64,), returns=8)
@@ -133,8 +139,20 @@ def load_byte(cpu: Any, ea: Any) -> Any:
     return cpu.const(0, 8)
 
 
+def _check_split(cpu: Any, ea: Any, size: int, access: int) -> None:
+    """Both pages of an access that crosses one: there, or a fault; half a device is an alignment interrupt."""
+    host_address(cpu, ea, access)
+    if cpu.fault == 0:
+        host_address(cpu, truncate(cpu, ea + (size - 1)), access)
+    if cpu.fault == FAULT_MMIO:
+        alignment_fault(cpu, ea)
+
+
 def _load_split(cpu: Any, ea: Any, width: int) -> Any:
     """A load that crosses a page: byte by byte; the first fault ends it."""
+    _check_split(cpu, ea, width // 8, LOAD)
+    if cpu.fault != 0:
+        return cpu.const(0, width)
     value = cpu.const(0, width)
     n = cpu.const(0)
     while n < width // 8:
@@ -193,23 +211,20 @@ def store_byte(cpu: Any, ea: Any, value: Any) -> None:
         cpu.raw_store(host, value)
         store_host(cpu, ea, host, cpu.const(1))
     elif cpu.fault == FAULT_MMIO:
-        mmio_write(cpu, value)
+        mmio_write(cpu, ea, value)
 
 
 def _store_split(cpu: Any, ea: Any, value: Any) -> None:
     """A store that crosses a page: both pages must be writable before the first byte is stored."""
     size = value.w // 8
-    host_address(cpu, ea, STORE)
+    _check_split(cpu, ea, size, STORE)
     if cpu.fault == 0:
-        last = truncate(cpu, ea + (size - 1))
-        host_address(cpu, last, STORE)
-        if cpu.fault == 0:
-            ordered = in_order(cpu, value)
-            n = cpu.const(0)
-            while n < size:
-                byte = (ordered >> (n << 3).trunc(8).zext(value.w)).trunc(8)
-                store_byte(cpu, ea + n, byte)
-                n = n + 1
+        ordered = in_order(cpu, value)
+        n = cpu.const(0)
+        while n < size:
+            byte = (ordered >> (n << 3).trunc(8).zext(value.w)).trunc(8)
+            store_byte(cpu, ea + n, byte)
+            n = n + 1
 
 
 def _store(cpu: Any, ea: Any, value: Any) -> None:
@@ -222,7 +237,7 @@ def _store(cpu: Any, ea: Any, value: Any) -> None:
         if host != 0:
             _store_at(cpu, ea, host, value)
         elif cpu.fault == FAULT_MMIO:
-            mmio_write(cpu, value)
+            mmio_write(cpu, ea, value)
 
 
 def _make_store(size: int) -> Routine:

@@ -53,7 +53,7 @@ def write_dec(cpu: Any, value: Any) -> None:
     cpu.dec_deadline = deadline
     if extended.slt(0):
         cpu.dec_level = 1
-        cpu.exit_request = cpu.exit_request | REQ_INTERRUPT
+        cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_INTERRUPT))
     else:
         cpu.dec_level = 0
         wake_timer(cpu, deadline)
