@@ -9,9 +9,9 @@ from lpar.isa.registry import INSTRUCTIONS
 
 load_all()
 
-#: definitions for the SPR numbers that no other definition names, and for what ISA 3.0 made of reserved
-#: bits: glibc relies on mffsl being mffs to a POWER8
-FALLBACKS = {"mfspr_other", "mtspr_other", "mffs"}
+#: definitions for the SPR numbers and function codes that no other definition names, and for what ISA 3.0
+#: made of reserved bits: glibc relies on mffsl being mffs to a POWER8
+FALLBACKS = {"mfspr_other", "mtspr_other", "mffs", "no_such_function"}
 
 
 def test_no_word_is_two_instructions() -> None:

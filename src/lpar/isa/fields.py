@@ -215,3 +215,6 @@ _field("SP_I", (11, 12), kind=_I)
 _field("S_I", (11, 11), kind=_I)
 _field("SH_D", (16, 21), kind=_I)
 _field("UIM6", (10, 15), kind=_I)
+# more: the third register of compare and swap, S of rfebb
+FIELDS["RT2"] = Field("RT2", ((6, 10),), Kind.REG, plus=2)
+_field("S20", (20, 20), kind=_I)

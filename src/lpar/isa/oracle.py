@@ -193,6 +193,10 @@ class Oracle:
         """Alignment interrupt; ends the instruction."""
         raise Interrupt("alignment", ea.v)
 
+    def data_storage(self, ea: Bits, cause: int) -> None:
+        """Data storage interrupt with its cause for DSISR; ends the instruction."""
+        raise Interrupt("data storage", self._ea(ea).v)
+
     def syscall(self, level: int) -> None:
         """System call; ends the instruction."""
         raise Interrupt("system call", level)

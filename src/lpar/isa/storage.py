@@ -88,11 +88,6 @@ def wait(cpu: Any) -> None:
     """Waiting may end at any time: it ends at once."""
 
 
-@instruction("cpabort", 31, 838, form="X", since="3.0")
-def cpabort(cpu: Any) -> None:
-    """There is never a copy under way: ``copy`` is not offered."""
-
-
 # -- load and reserve, store conditional --------------------------------------------------------------
 
 
@@ -152,33 +147,6 @@ def stdcx(cpu: Any, RS: Any, RA0: Any, RB: Any) -> None:
 @instruction("stqcx.", 31, 182, form="X", fixed={(10, 10): 0, (31, 31): 1})
 def stqcx(cpu: Any, RTe: Any, RTo: Any, RA0: Any, RB: Any) -> None:
     conditional(cpu, indexed(cpu, RA0, RB), concat(cpu.gpr[RTe], cpu.gpr[RTo]))
-
-
-# -- atomic memory operations -------------------------------------------------------------------------
-
-#: function code -> name of ``cpu.atomic``
-LOAD_FUNCTIONS = ("add", "xor", "or", "and", "umax", "smax", "umin", "smin", "xchg")
-STORE_FUNCTIONS = LOAD_FUNCTIONS[:8]
-
-
-@instruction("lwat", 31, 582, form="X", since="3.0", static={"FC": range(9)})
-def lwat(cpu: Any, RT: Any, RT1: Any, RA: Any, FC: int) -> None:
-    cpu.gpr[RT] = cpu.atomic(LOAD_FUNCTIONS[FC], cpu.gpr[RA], cpu.gpr[RT1].trunc(32)).zext(64)
-
-
-@instruction("ldat", 31, 614, form="X", since="3.0", static={"FC": range(9)})
-def ldat(cpu: Any, RT: Any, RT1: Any, RA: Any, FC: int) -> None:
-    cpu.gpr[RT] = cpu.atomic(LOAD_FUNCTIONS[FC], cpu.gpr[RA], cpu.gpr[RT1])
-
-
-@instruction("stwat", 31, 710, form="X", since="3.0", static={"FC": range(8)})
-def stwat(cpu: Any, RS: Any, RA: Any, FC: int) -> None:
-    cpu.atomic(STORE_FUNCTIONS[FC], cpu.gpr[RA], cpu.gpr[RS].trunc(32))
-
-
-@instruction("stdat", 31, 742, form="X", since="3.0", static={"FC": range(8)})
-def stdat(cpu: Any, RS: Any, RA: Any, FC: int) -> None:
-    cpu.atomic(STORE_FUNCTIONS[FC], cpu.gpr[RA], cpu.gpr[RS])
 
 
 # -- hash store and check: no-operations where DEXCR does not enable them, and there is no DEXCR here ----

@@ -154,6 +154,12 @@ def slbieg(cpu: Any, RS: Any, RB: Any) -> None:
     cpu.slbie(cpu.gpr[RB])
 
 
+@instruction("slbiag", 31, 850, form="X", needs="PRIV", since="3.0")
+def slbiag(cpu):
+    """Nobody else has this partition's segments: as slbia."""
+    cpu.slbia(0)
+
+
 @instruction("slbia", 31, 498, form="X", needs="PRIV")
 def slbia(cpu: Any, L3: Any) -> None:
     cpu.slbia(L3)
@@ -193,7 +199,7 @@ STORED = {
     736: "sier2", 737: "sier3", 738: "mmcr3", 752: "sier2", 753: "sier3", 754: "mmcr3",
     784: "sier", 785: "mmcr2", 786: "mmcra",
     787: "pmc1", 788: "pmc2", 789: "pmc3", 790: "pmc4", 791: "pmc5", 792: "pmc6", 795: "mmcr0", 796: "siar",
-    797: "sdar", 798: "mmcr1", 804: "ebbhr", 805: "ebbrr", 806: "bescr", 823: "psscr", 851: "mmcrc",
+    797: "sdar", 798: "mmcr1", 823: "psscr", 851: "mmcrc",
     469: "hashpkeyr", 468: "hashkeyr", 848: "ic",
 }  # fmt: skip
 del STORED[304]

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Copy-paste and coprocessor requests (ISA 3.0 Book II, section 4.4; ISA 2.07 Book III-S, chapter 10).
+
+The partition has no accelerators: a copy reads, but there is nowhere to paste to, and no coprocessor type is
+available.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lpar.isa.fixed_load import indexed
+from lpar.isa.registry import instruction
+
+#: DSISR: paste to storage that is no accelerator's; coprocessor type not available
+BAD_PASTE, NO_COPROCESSOR = 1 << 19, 1 << 14
+BLOCK = 128
+
+
+def aligned(cpu: Any, ea: Any) -> None:
+    """Copies are of aligned 128-byte blocks."""
+    if (ea & (BLOCK - 1)) != 0:
+        cpu.alignment(ea)
+
+
+@instruction("copy", 31, 774, form="X", since="3.0", fixed={(10, 10): 1})
+def copy(cpu: Any, RA0: Any, RB: Any) -> None:
+    """What is left of it are the interrupts of the load."""
+    ea = indexed(cpu, RA0, RB)
+    aligned(cpu, ea)
+    cpu.load(ea, 8)
+
+
+@instruction("paste.", 31, 902, form="X", since="3.0", fixed={(10, 10): 1, (31, 31): 1})
+def paste(cpu: Any, RA0: Any, RB: Any) -> None:
+    """All storage is normal memory: an interrupt."""
+    ea = indexed(cpu, RA0, RB)
+    aligned(cpu, ea)
+    cpu.load(ea, 8)
+    cpu.data_storage(ea, BAD_PASTE)
+
+
+@instruction("cpabort", 31, 838, form="X", since="3.0")
+def cpabort(cpu: Any) -> None:
+    """A copy that was never pasted leaves nothing behind."""
+
+
+@instruction("icswx{.}", 31, 406, form="X")
+def icswx(cpu: Any, RA0: Any, RB: Any, Rc: int) -> None:
+    cpu.data_storage(indexed(cpu, RA0, RB), NO_COPROCESSOR)
