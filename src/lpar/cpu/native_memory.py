@@ -140,7 +140,7 @@ def load_byte(cpu: Any, ea: Any) -> Any:
 
 
 def _check_split(cpu: Any, ea: Any, size: int, access: int) -> None:
-    """Both pages of an access that crosses one: there, or a fault; half a device is an alignment interrupt."""
+    """Both pages of an access that crosses one: there, or a fault; half a device: an alignment interrupt."""
     host_address(cpu, ea, access)
     if cpu.fault == 0:
         host_address(cpu, truncate(cpu, ea + (size - 1)), access)

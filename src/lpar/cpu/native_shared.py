@@ -13,7 +13,7 @@ SHARED: dict[str, int] = {
     "timer_fd": 16,  # eventfd
     "stop": 24,  # timer thread: non-zero ends it
     "tlbie_lock": 32,
-    "new_pages": 40,  # how many pages were marked as code; the last NEW_PAGES of them, plus one, are in new_page
+    "new_pages": 40,  # how many pages were marked as code; new_page has the last NEW_PAGES of them, plus one
     "states": 64,  # MAX_VCPUS addresses of state blocks
     "new_page": 64 + 8 * MAX_VCPUS,
 }

@@ -155,7 +155,7 @@ def slbieg(cpu: Any, RS: Any, RB: Any) -> None:
 
 
 @instruction("slbiag", 31, 850, form="X", needs="PRIV", since="3.0")
-def slbiag(cpu):
+def slbiag(cpu: Any) -> None:
     """Nobody else has this partition's segments: as slbia."""
     cpu.slbia(0)
 
