@@ -7,6 +7,7 @@ the same state.  Memory is a flat byte array without translation; interrupts are
 
 from __future__ import annotations
 
+import functools
 import secrets
 from typing import Any
 
@@ -77,6 +78,12 @@ class _Vrs:
 
     def __setitem__(self, n: int, value: Bits) -> None:
         self._vsr[32 + n] = value
+
+
+@functools.cache
+def _with_opcode(opcode: int, count: int) -> list[Instruction]:
+    """The definitions of a primary opcode, ``count`` being how many there are of all."""
+    return [i for i in INSTRUCTIONS if i.value >> 26 == opcode]
 
 
 class Oracle:
@@ -292,7 +299,7 @@ class Oracle:
     # -- running ---------------------------------------------------------------------------------
     def decode(self, word: int) -> Instruction | None:
         """The instruction that ``word`` is, most specific match first."""
-        found = [i for i in INSTRUCTIONS if i.matches(word)]
+        found = [i for i in _with_opcode(word >> 26 & 63, len(INSTRUCTIONS)) if i.matches(word)]
         return max(found, key=lambda i: (bool(i.static_values), i.mask.bit_count()), default=None)
 
     def execute(self, word: int, suffix: int | None = None) -> None:
