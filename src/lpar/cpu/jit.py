@@ -36,8 +36,9 @@ PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
 PREFIX, BLOCK = 1, 16  #: a prefix's primary opcode; words in a block that prefixed instructions do not leave
 SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
+NICE = 10  #: the compiler takes what the vCPUs leave
 PAGE = 4096
-THRESHOLD = 2  #: samples at one place before it is compiled
+THRESHOLD = 6  #: samples at one place before it is compiled: LLVM takes about 100 ms for a region
 DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
 
 
@@ -152,6 +153,7 @@ class Jit:
 
     # -- compiling -----------------------------------------------------------------------------------
     def _compile_loop(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             priority, record = self._queue.get()
             if self._stop:
