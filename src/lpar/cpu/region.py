@@ -250,8 +250,8 @@ class RegionCpu(HandlerCpu):
         return self._record(self.index)
 
     def _record(self, index: int) -> IrBits:
-        entry = IrBits(self.f, "%rec", 64)
-        return entry + (index - self.plan.entry) * 8
+        distance = 8 * (index - int(self.plan.entry))
+        return IrBits(self.f, "%rec", 64) + distance
 
     @property
     def word(self) -> IrBits:
