@@ -81,7 +81,8 @@ class Bench:
 
     def put_code(self, real: int, words: Iterable[int], *, little: bool) -> None:
         """Write instruction words in a byte order and forget what was decoded there."""
-        data = b"".join(w.to_bytes(4, "little" if little else "big") for w in words)
+        numbers = list(words)
+        data = struct.pack(f"{'<' if little else '>'}{len(numbers)}I", *numbers)
         self.memory.write(real, data)
         for page in range(real & ~0xFFF, real + len(data), 0x1000):
             self.wipe(page)

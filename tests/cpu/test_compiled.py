@@ -24,7 +24,7 @@ GROUPS = {
         "fixed_arithmetic", "fixed_bits", "fixed_compare", "fixed_logical", "fixed_multiply", "fixed_rotate",
         "condition",
     ),
-    "float": ("float_arith", "float_move", "vsx_scalar", "vsx_convert", "fpscr"),
+    "float": ("decimal_float", "decimal_float_arith", "float_arith", "float_move", "vsx_scalar", "vsx_convert", "fpscr"),
     "vector": (
         "vmx_integer", "vmx_logic", "vmx_permute", "vmx_compare", "vmx_float", "vsx_logical", "vsx_permute",
         "vsx_arithmetic",
