@@ -3,8 +3,8 @@
 
 Two daemon threads for an engine.  The sampler asks running vCPUs, about a thousand times a second, to note
 at their next poll where they are (polls are at loop heads, calls and returns: where regions should begin),
-at their next poll where they are (polls are at loop heads, calls and returns: where regions should begin),
-often, compiles it, leads the record of its entry to it, and keeps it for the next run.
+and installs what earlier runs compiled for pages that have just become code.  The compiler takes what was
+seen often, compiles it, leads the record of its entry to it, and keeps it for the next run.
 
 Rules of this file (against stale code): mark the page COMPILED first, then compare the words compiled with
 RAM, then install by compare-and-swap on the entry's record, then compare again.  See native_code.
