@@ -218,3 +218,9 @@ _field("UIM6", (10, 15), kind=_I)
 # more: the third register of compare and swap, S of rfebb
 FIELDS["RT2"] = Field("RT2", ((6, 10),), Kind.REG, plus=2)
 _field("S20", (20, 20), kind=_I)
+# matrix-multiply assist: the four VSRs of an accumulator, a pair of VSRs, masks in the prefix
+for _n in range(4):
+    FIELDS[f"AT{_n}"] = Field(f"AT{_n}", ((6, 8),), Kind.REG, scale=2, plus=_n)
+_field("XAe", (29, 29), (11, 14), scale=1)
+FIELDS["XAo"] = Field("XAo", ((29, 29), (11, 14)), Kind.REG, scale=1, plus=1)
+_field("MASKS", (-16, -1), kind=_I)
