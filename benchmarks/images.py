@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmarks import build
 from benchmarks.contenders import Machine
 from benchmarks.rows import PROGRAMS, SHELL, START, USERLAND
-from benchmarks.userland import userland
-from lpar.cli.cpio import append_to, regular
+from benchmarks.userland import additions, userland
+from lpar.cli.cpio import append_to, archive, regular
 from lpar.cli.guests import Guest, debian_installer
 
 
@@ -35,9 +35,9 @@ def _with_programs(guest: Guest) -> Path:
 
 def _with_userland(guest: Guest) -> Path:
     """The same and /debian; not compressed, since a guest would take longer to unpack it."""
-    base, more = _with_programs(guest).read_bytes(), userland().read_bytes()
+    parts = [_with_programs(guest).read_bytes(), userland().read_bytes(), archive(additions())]
 
     def make(to: Path) -> None:
-        to.write_bytes(append_to(base, []) + more)
+        to.write_bytes(b"".join(parts))
 
-    return build.kept("initrd-userland", [base, more], make)
+    return build.kept("initrd-userland", parts, make)

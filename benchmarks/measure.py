@@ -82,7 +82,7 @@ def run_all(contender: Contender, machine: Machine, rows: Sequence[Row]) -> Iter
 def _run_some(
     command: Sequence[str], rows: Sequence[Row], environment: Mapping[str, str] | None
 ) -> Iterator[tuple[Row, Sample]]:
-    """Start one guest and measure in it until a row fails."""
+    """Start one guest and measure in it until a row gets no answer."""
     if rows[0].image == START:
         yield rows[0], _first_instructions(command, environment)
         return
@@ -98,9 +98,10 @@ def _run_some(
                 yield BOOT, failed(err)
             return
         for row in rows:
-            sample = booted if row == BOOT else _sample(shell, row)
-            yield row, sample
-            if sample.error:
+            try:
+                yield row, booted if row == BOOT else _sample(shell, row)
+            except ConsoleError as err:  # no answer in time, or no guest any more
+                yield row, failed(err)
                 return
 
 
@@ -115,6 +116,7 @@ def _first_instructions(command: Sequence[str], environment: Mapping[str, str] |
 
 
 def _sample(shell: Shell, row: Row) -> Sample:
+    """Measure one row.  Raises ConsoleError when the guest does not answer."""
     try:
         if row == MEMORY:
             return Sample(overhead(shell.session.process.pid) / 2**20)
@@ -122,18 +124,20 @@ def _sample(shell: Shell, row: Row) -> Sample:
         if row == POWER_OFF:
             shell.power_off()
             return Sample(time.perf_counter() - begin)
-        output = shell.run(row.line, LIMIT)
-        return judge(row, output, time.perf_counter() - begin)
-    except (ConsoleError, OSError) as err:
+        status, output = shell.try_run(row.line, LIMIT)
+        return judge(row, status, output, time.perf_counter() - begin)
+    except OSError as err:
         return failed(err)
 
 
-def judge(row: Row, output: str, seconds: float) -> Sample:
-    """The sample that a line's output makes; ``seconds`` are the host's.
+def judge(row: Row, status: int, output: str, seconds: float) -> Sample:
+    """The sample that a line's status and output make; ``seconds`` are the host's.
 
     The guest's own figure counts if there is one, and must fit the host's: a guest whose clock is
     slow would look fast.
     """
+    if status:
+        return failed(f"status {status}: {output.strip().rpartition(chr(10))[2]}")
     if "lparbench" not in row.line:
         if row.answer is not None and output != row.answer:
             return failed(f"{output!r} in place of {row.answer!r}")

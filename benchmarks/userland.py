@@ -48,9 +48,15 @@ EMULATOR = "qemu-ppc64le-static"
 
 def userland() -> Path:
     """The archive; fetched and made when the cache has none.  Raises HostError."""
+    return build.kept("userland.cpio", [Path(__file__).read_bytes()], _make)
+
+
+def additions() -> list[Entry]:
+    """Our own programs and scripts, to be added to the archive.  Raises HostError."""
     scripts = sorted((build.SOURCES / "scripts").iterdir())
-    parts = [Path(__file__).read_bytes(), build.lparbench().read_bytes(), *(s.read_bytes() for s in scripts)]
-    return build.kept("userland.cpio", parts, _make)
+    entries = [regular(f"{ROOT}/data/{script.name}", script.read_bytes()) for script in scripts]
+    entries.append(regular(f"{ROOT}/data/input.i", build.preprocessed("float.c")))
+    return [*entries, regular(f"{ROOT}/bin/lparbench", build.lparbench().read_bytes(), 0o755)]
 
 
 def _make(to: Path) -> None:
@@ -62,7 +68,6 @@ def _make(to: Path) -> None:
         for unwanted in UNWANTED:
             _remove(root / unwanted)
         _local_links(root)
-        shutil.copy(build.lparbench(), root / "bin" / "lparbench")
         _add_data(root)
         to.write_bytes(archive(_entries(Path(work), root)))
 
@@ -130,7 +135,7 @@ def _local_links(root: Path) -> None:
 
 
 def _add_data(root: Path) -> None:
-    """What the rows read: text, the same compressed, a key, C source, scripts."""
+    """What the rows read that takes long to make: text, the same compressed, a key."""
     data = root / "data"
     data.mkdir()
     (root / "tmp").mkdir(exist_ok=True)
@@ -139,9 +144,6 @@ def _add_data(root: Path) -> None:
     (data / "half").write_bytes(text[: TEXT_SIZE // 2])
     (data / "text.gz").write_bytes(gzip.compress(text, 6, mtime=0))
     (data / "text.xz").write_bytes(lzma.compress(text, preset=3))
-    (data / "input.i").write_bytes(build.preprocessed("float.c"))
-    for script in (build.SOURCES / "scripts").iterdir():
-        shutil.copy(script, data)
     openssl = [EMULATOR, "-L", str(root), str(root / "usr/bin/openssl")]
     build.run([*openssl, "genrsa", "-out", str(data / "key.pem"), "2048"])
 

@@ -138,11 +138,11 @@ static uint64_t sum_of(int fd)
 
 static _Noreturn void become(const char *root, char **command, int output)
 {
-    if (root && (chroot(root) || chdir("/")))
-        die(root);
     int input = open("/dev/null", O_RDONLY);
     if (input < 0)
         die("/dev/null");
+    if (root && (chroot(root) || chdir("/")))
+        die(root);
     dup2(input, 0);
     dup2(output, 1);
     execv(command[0], command);
