@@ -50,6 +50,7 @@ def prepare(bench: Bench, rng: random.Random) -> None:
     for page in (0, 0x1000, 0x5000, 0x17000, 0x18000):
         shuffled = rng.sample(code, len(code)) * 2
         bench.put_code(page, shuffled[:1024], little=little)
+    bench.memory.fill(TABLES, RAM - TABLES)
     cpu = bench.cpu
     if rng.random() < 0.5:
         radix = Radix(bench.memory, TABLES)
@@ -98,7 +99,7 @@ def main(seed: int, count: int, *jit: str) -> None:
     bench = Bench(RAM, model=("POWER8", "POWER9", "POWER10")[seed % 3])
     bench.engine.set_hpt(18)
     if jit:
-        bench.engine.start_jit()
+        bench.start_jit()
     for n in range(seed, seed + count):
         print(n, flush=True)
         rng = random.Random(n)

@@ -9,10 +9,13 @@ else.  Every interrupt vector holds ``sc 1``, so that whatever happens ends in a
 from __future__ import annotations
 
 import functools
+import os
 import struct
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from unittest import mock
 
 from tests.isa.harness import BUFFER, CODE, SIGNALS, XER_BITS, Case, State, assemble, load_all
 
@@ -50,6 +53,7 @@ class Bench:
         self.engine = Engine(self.memory.address, ram, MODELS[model])
         self.thread = self.engine.add_thread(0, 0)
         self.cpu = SoftVcpu(self.thread)
+        self._regions: tempfile.TemporaryDirectory[str] | None = None
         self._wipe = self.engine.code.routine("wipe_page", *[layout.ctypes.c_uint64] * 2)
 
     def add(self) -> SoftVcpu:
@@ -57,10 +61,19 @@ class Bench:
         n = len(self.engine.threads)
         return SoftVcpu(self.engine.add_thread(n, n))
 
+    def start_jit(self) -> bool:
+        """Start the compiled tier with no regions of earlier runs; gives whether this host has one."""
+        self._regions = tempfile.TemporaryDirectory(prefix="lpar-regions-")
+        with mock.patch.dict(os.environ, XDG_CACHE_HOME=self._regions.name):
+            self.engine.start_jit()
+        return self.engine.jit is not None
+
     def close(self) -> None:
         """Stop the engine."""
         self.engine.close()
         self.memory.close()
+        if self._regions is not None:
+            self._regions.cleanup()
 
     def wipe(self, real: int) -> None:
         """Forget what was decoded from the page at ``real`` (after Python wrote to it)."""

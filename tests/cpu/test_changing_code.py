@@ -42,10 +42,8 @@ def machine(request: pytest.FixtureRequest) -> Iterator[tuple[Bench, bool]]:
     """A bench, and whether functions are compiled before they change."""
     bench = Bench()
     bench.fill_vectors()
-    if request.param:
-        bench.engine.start_jit()
-        if bench.engine.jit is None:
-            pytest.skip("no compiled tier here")
+    if request.param and not bench.start_jit():
+        pytest.skip("no compiled tier here")
     yield bench, request.param
     bench.close()
 

@@ -279,9 +279,10 @@ def test_garbage_tables(machine: Guest, garbage: list[int], forms: list[str], ba
              "table": lambda v: v & 0x7FFF00 & ~PTE_LEAF | PTE_VALID | 5 + v % 12,
              "leaf": lambda v: v & 0x7FFFFF | PTE_VALID | PTE_LEAF}  # fmt: skip
     entries = [shape[f](v) for f, v in zip(forms, garbage, strict=True)]
-    for level, entry in enumerate(entries):
-        if (ea & 0x3FFFFFFFFFFFFFFF) >> 39 != CODE >> 39:
-            bench.memory.write_u64(tree.entry_address(ea & 0x000FFFFFFFFFFFFF, level), entry)
+    if (ea & 0x3FFFFFFFFFFFFFFF) >> 39 != CODE >> 39:
+        places = [tree.entry_address(ea & 0x000FFFFFFFFFFFFF, level) for level in range(4)]
+        for where, entry in zip(places, entries, strict=True):
+            bench.memory.write_u64(where, entry)
     if base != TABLES:
         bench.cpu.set_reg("prtb_base", base)
     bench.memory.fill(0x50_0000, 0x1000)
