@@ -17,7 +17,6 @@ PRIVILEGED = 1 << 18
         ("paste. 0, 4", 1 << 19, 0x4000),
         ("lwat 6, 4, 9", 1 << 18, 0x4000),
         ("stdat 6, 4, 31", 1 << 18, 0x4000),
-        (".long 0x7c00232c", 1 << 14, 0x4000),  # icswx 0,0,4
     ],
 )
 def test_data_storage_interrupts(bench: Bench, line: str, dsisr: int, ea: int) -> None:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Copy-paste and coprocessor requests (ISA 3.0 Book II, section 4.4; ISA 2.07 Book III-S, chapter 10).
+"""Copy and paste (ISA 3.0 Book II, section 4.4).
 
-The partition has no accelerators: a copy reads, but there is nowhere to paste to, and no coprocessor type is
-available.
+The partition has no accelerators: a copy reads, but there is nowhere to paste to.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ from typing import Any
 from lpar.isa.fixed_load import indexed
 from lpar.isa.registry import instruction
 
-#: DSISR: paste to storage that is no accelerator's; coprocessor type not available
-BAD_PASTE, NO_COPROCESSOR = 1 << 19, 1 << 14
+BAD_PASTE = 1 << 19  #: DSISR: paste to storage that is no accelerator's
 BLOCK = 128
 
 
@@ -43,8 +41,3 @@ def paste(cpu: Any, RA0: Any, RB: Any) -> None:
 @instruction("cpabort", 31, 838, form="X", since="3.0")
 def cpabort(cpu: Any) -> None:
     """A copy that was never pasted leaves nothing behind."""
-
-
-@instruction("icswx{.}", 31, 406, form="X")
-def icswx(cpu: Any, RA0: Any, RB: Any, Rc: int) -> None:
-    cpu.data_storage(indexed(cpu, RA0, RB), NO_COPROCESSOR)

@@ -27,14 +27,12 @@ EXTENDED: dict[int, Iterable[int]] = {
     **dict.fromkeys((19, 31), (0, 1, 3, 8, 16, 31)),
     **dict.fromkeys((6, 17, 30, 56, 57, 58, 59, 61, 62), (0, 3)),
 }
-#: why a whole family is not defined; by the start of the mnemonic
+#: why something is not defined; by the whole mnemonic
 REASONS = {
-    "decimal floating point": (
-        "dadd dcff dcmp dct dden ddi den diex dmul dqua dri drd drr drsp dsc dsub dtst dxex ddedpd"
+    "in binutils' table, not in the processor": (
+        "dcbi eciwx ecowx mtsle mtsrd mtsrdin pbt. rfi rmieg tlbia tlbld tlbli"
     ),
-    "matrix-multiply assist": "xvi xvf xvbf xxm xxset dm pm",
-    "transactional memory (not offered to guests)": "tbegin tend tabort tsr tcheck trech trecl",
-    "quad precision": "xsabsqp xsaddqp xscmp xscpsgnqp xscv xsdivqp xsiexpqp xsm xsn xsrq xss xststdcqp xsx",
+    "coprocessor requests; POWER9 has them no more, and a partition never had a coprocessor": "icswx icswx.",
 }
 
 
@@ -136,8 +134,8 @@ def _decode(table: dict[int, list[Instruction]], word: int) -> Instruction | Non
 
 
 def reason(name: str) -> str:
-    """The family that a missing mnemonic belongs to."""
-    return next((why for why, starts in REASONS.items() if name.startswith(tuple(starts.split()))), "other")
+    """Why a mnemonic is missing."""
+    return next((why for why, names in REASONS.items() if name in names.split()), "other")
 
 
 # -- the page ----------------------------------------------------------------------------------------
@@ -150,7 +148,8 @@ def render(mnemonics: dict[str, Mnemonic]) -> str:
         "",
         "Made by `python -m lpar.isa.coverage` from the definitions in `src/lpar/isa` and binutils' opcode",
         "tables; record and overflow forms count by themselves. What is not defined raises an",
-        "illegal-instruction program interrupt.",
+        "illegal-instruction program interrupt. What is in `refused.py` only raises its interrupt: the",
+        "partition has no hypervisor state and no transactional memory.",
         "",
         "| first in | processor | mnemonics | defined | missing |",
         "|---|---|---|---|---|",
