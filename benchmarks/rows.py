@@ -50,11 +50,15 @@ def _shell(name: str, about: str, line: str, answer: str | None = None) -> Row:
     return Row(name, "shell", about, line, SHELL, answer=answer)
 
 
-def _pair(name: str, kind: str, option: str) -> tuple[Row, Row]:
+def _pair(name: str, kind: str, option: str, count: str = "") -> tuple[Row, Row]:
     """A row on one of two CPUs, and twice its work on both."""
-    one = Row(f"{kind}1-{name}", "two", f"{name}, one of two CPUs", f"/lparbench {option} 1 {name}", cpus=2)
+    one = Row(
+        f"{kind}1-{name}", "two", f"{name}, one of two CPUs", f"/lparbench {option} 1 {name} {count}", cpus=2
+    )
     both = f"{name} twice at once, in {'processes' if kind == 'p' else 'threads'}"
-    return one, Row(f"{kind}2-{name}", "two", both, f"/lparbench {option} 2 {name}", cpus=2, half=one.name)
+    return one, Row(
+        f"{kind}2-{name}", "two", both, f"/lparbench {option} 2 {name} {count}", cpus=2, half=one.name
+    )
 
 
 OPENSSL = ("/usr/bin/openssl",)
@@ -67,9 +71,9 @@ COMPILE = (
     " && /usr/bin/powerpc64le-linux-gnu-as -o /tmp/x.o /tmp/x.s && /bin/lparbench cat /tmp/x.s /tmp/x.o"
 )
 
-FIRST = Row("start", "boot", "from the command to what the guest's first instructions print", image=START)
-BOOT = Row("boot", "boot", "from the command to the shell prompt", image=SHELL)
-POWER_OFF = Row("power off", "boot", "from poweroff -f to the end of the program", image=SHELL)
+FIRST = Row("start", "startup", "from the command to what the guest's first instructions print", image=START)
+BOOT = Row("boot", "startup", "from the command to the shell prompt", image=SHELL)
+POWER_OFF = Row("power off", "startup", "from poweroff -f to the end of the program", image=SHELL)
 MEMORY = Row(
     "host memory",
     "host",
@@ -130,8 +134,8 @@ ROWS = (
     *_pair("sha256", "p", "-j"),
     *_pair("matmul", "p", "-j"),
     *_pair("bytecode", "p", "-j"),
-    *_pair("faults", "p", "-j"),
-    *_pair("forkexec", "p", "-j"),
+    *_pair("faults", "p", "-j", "50"),
+    *_pair("forkexec", "p", "-j", "100"),
     *_pair("mix", "t", "-t"),
     *_pair("memcpy", "t", "-t"),
 )
