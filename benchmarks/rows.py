@@ -53,11 +53,20 @@ def _shell(name: str, about: str, line: str, answer: str | None = None) -> Row:
 def _pair(name: str, kind: str, option: str, count: str = "") -> tuple[Row, Row]:
     """A row on one of two CPUs, and twice its work on both."""
     one = Row(
-        f"{kind}1-{name}", "two", f"{name}, one of two CPUs", f"/lparbench {option} 1 {name} {count}", cpus=2
+        f"{kind}1-{name}",
+        "two",
+        f"{name}, one of two CPUs",
+        f"/lparbench {option} 1 {name} {count}".rstrip(),
+        cpus=2,
     )
     both = f"{name} twice at once, in {'processes' if kind == 'p' else 'threads'}"
     return one, Row(
-        f"{kind}2-{name}", "two", both, f"/lparbench {option} 2 {name} {count}", cpus=2, half=one.name
+        f"{kind}2-{name}",
+        "two",
+        both,
+        f"/lparbench {option} 2 {name} {count}".rstrip(),
+        cpus=2,
+        half=one.name,
     )
 
 
