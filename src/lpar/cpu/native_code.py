@@ -24,7 +24,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.cpu.layout import CTLB_ENTRIES, CTLB_ENTRY, SLOTS, TLB_ENTRIES, TLB_ENTRY, TLB_MODES
+from lpar.cpu import native_tlb
+from lpar.cpu.layout import (
+    CTLB_ENTRIES,
+    CTLB_ENTRY,
+    REQ_QUIESCE,
+    SLOTS,
+    TLB_ENTRIES,
+    TLB_ENTRY,
+    TLB_MODES,
+)
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
 from lpar.cpu.native_shared import NEW_PAGES, shared_field
 from lpar.cpu.native_tlb import note_fill
@@ -77,7 +86,10 @@ def stored_code(cpu: Any, real: Any, size: Any) -> None:
 
 @routine(args=(64,), returns=None)
 def mark_code(cpu: Any, page: Any) -> None:
-    """Mark RAM page number ``page`` as holding decoded code and take away all write tags to it."""
+    """Mark RAM page number ``page`` as holding decoded code and take away all write tags to it.
+
+    Another vCPU that had one may be in the middle of a store: wait until it is not.
+    """
     cpu.raw_store(cpu.page_flags + page, cpu.const(1, 8))
     cpu.memory_fence()
     number = cpu.raw_atomic("add", shared_field(cpu, "new_pages"), cpu.const(1))
@@ -89,10 +101,15 @@ def mark_code(cpu: Any, page: Any) -> None:
         other = cpu.raw_load(states + n * 8, 64, 8)
         entry = other + SLOTS["dtlb"].offset
         end = entry + TLB_MODES * TLB_ENTRIES * TLB_ENTRY
+        had = cpu.const(0)
         while entry < end:
             if cpu.raw_load(entry + 24, 64, 8) == (page << 12):
+                had = had | (cpu.raw_load(entry + 8, 64, 8) ^ NO_TAG)
                 cpu.raw_store(entry + 8, cpu.const(NO_TAG), 8)
             entry = entry + TLB_ENTRY
+        if (had != 0) & (other != cpu.state_address("gpr")):
+            native_tlb.wait_for_poll(cpu, other)
+            cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_QUIESCE))
         n = n + 1
 
 
