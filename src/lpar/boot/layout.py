@@ -19,7 +19,7 @@ from lpar.host.memory import RAM_LIMIT
 from lpar.units import GIB, MIB, human_size
 
 COMMAND_LINE_SIZE = 2048  #: bytes with the NUL; Linux, arch/powerpc/include/uapi/asm/setup.h
-FDT_MAX_SIZE = 2 * MIB  #: room for the device tree; 2,047 CPUs, each a core of its own, need 1.6 MB
+FDT_MAX_SIZE = 1 * MIB  #: room for the device tree; 2,048 CPUs in cores of 8 threads need about a third
 RTAS_MAX_SIZE = 64 << 10  #: room for RTAS: the stub and, for FWNMI, the error log behind it
 LMB_SIZE = 1 * GIB  #: bytes of a logical memory block, and so of the first memory node
 TOP = 2 * GIB  #: RTAS and device tree end here at the latest
