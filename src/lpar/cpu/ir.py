@@ -16,6 +16,8 @@ from typing import Any
 
 from lpar.isa.values import Bits
 
+#: how handlers call each other: LLVM guarantees tail calls of ghccc on x86-64 only; the other is no slower
+HANDLER_CC, OTHER_CC = "ghccc", "preserve_nonecc"
 COLD = "!prof !0"  # weights: unlikely to be taken (see Module.text)
 
 
@@ -116,7 +118,8 @@ class Module:
         lines += self.functions
         lines.append('!0 = !{!"branch_weights", i32 1, i32 4000}')
         lines.append("!1 = !{}")
-        return "\n".join(lines) + "\n"
+        text = "\n".join(lines) + "\n"
+        return text if self.arch == "x86_64" else text.replace(HANDLER_CC, OTHER_CC)
 
 
 class IrBits:
