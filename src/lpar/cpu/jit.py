@@ -6,8 +6,9 @@ at their next poll where they are (polls are at loop heads, calls and returns: w
 and installs what earlier runs compiled for pages that have just become code.  The compiler takes what was
 seen often, compiles it, leads the record of its entry to it, and keeps it for the next run.
 
-Rules of this file (against stale code): mark the page COMPILED first, then compare the words compiled with
-RAM, then install by compare-and-swap on the entry's record, then compare again.  See native_code.
+Rules of this file (against stale code): mark the page COMPILED, which fails for a page that is no code page
+any more; compare the words compiled with RAM; install by compare-and-swap on the entry's record; then mark
+and compare again, since a store in between may have taken the mark away.  See native_code.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Jit:
         self._base = engine.regions[0].address
         word = ctypes.c_uint64
         self._install = engine.code.routine("install", word, word, word, result=ctypes.c_bool)
-        self._mark = engine.code.routine("mark_compiled", word)
+        self._mark = engine.code.routine("mark_compiled", word, result=ctypes.c_bool)
         self._queue: queue.PriorityQueue[tuple[int, int]] = queue.PriorityQueue()  # most samples first
         self._counts: dict[int, int] = {}
         self._decode: Decoder | None = None
@@ -223,13 +224,14 @@ class Jit:
     def _put(self, words: dict[int, int], page: int, record: int, old: int, address: int) -> None:
         """Lead a record to compiled code, if RAM still holds what that was made from."""
         state = self.engine.threads[0].state.address
-        self._mark(state, page)
         first = words[(record - self._base) % STRIDE // 8]
         low = first >> 32 if length(first) == 2 else first
         new = (address - self.engine.code.base << 32 | low) & ((1 << 64) - 1)
-        if not self._unchanged(words, page) or not self._install(state, record, old, new):
+        if not self._mark(state, page) or not self._unchanged(words, page):
             return
-        if not self._unchanged(words, page):
+        if not self._install(state, record, old, new):
+            return
+        if not self._mark(state, page) or not self._unchanged(words, page):
             self._install(state, record, new, 0)
 
     def _unchanged(self, words: dict[int, int], page: int) -> bool:

@@ -15,6 +15,7 @@ Rules of this file (why no locks):
   the record after.  So a stale record cannot survive.
 * A store to a suffix wipes the record in front of it too, and a handler that finds no suffix decodes again:
   with a suffix of zeros the only prefixed instruction is pnop, which looks at none.
+* Page flags change by atomic operations only: the compiler's thread marks pages while vCPUs count stores.
 * Page flags: 0 plain, else 1 + the number of stores seen since the page was marked; COMPILED is set besides
   while a record of the page may lead to a compiled region (``lpar.cpu.jit``): then a store wipes the whole
   page.
@@ -66,15 +67,13 @@ def stored_code(cpu: Any, real: Any, size: Any) -> None:
     flag_at = cpu.page_flags + page
     stores = cpu.raw_load(flag_at, 8)
     if (stores & COMPILED) != 0:
-        cpu.raw_store(flag_at, cpu.const(1, 8))
-        cpu.memory_fence()
+        cpu.raw_atomic("and", flag_at, cpu.const(~COMPILED & 0xFF, 8))
         wipe_page(cpu, page, cpu.const(0))
     elif stores >= FORGIVE:
-        cpu.raw_store(flag_at, cpu.const(0, 8))
-        cpu.memory_fence()
-        wipe_page(cpu, page, cpu.const(1))
+        cpu.raw_cas(flag_at, stores, cpu.const(0, 8))
+        wipe_page(cpu, page, cpu.const(0))
     else:
-        cpu.raw_store(flag_at, stores + 1)
+        cpu.raw_atomic("add", flag_at, cpu.const(1, 8))
         first = (real & 0xFFC) << 1
         at = select(first == 0, first, first - 8)
         end = ((real & 0xFFF) + size + 3 & ~3) << 1
@@ -90,8 +89,7 @@ def mark_code(cpu: Any, page: Any) -> None:
 
     Another vCPU that had one may be in the middle of a store: wait until it is not.
     """
-    cpu.raw_store(cpu.page_flags + page, cpu.const(1, 8))
-    cpu.memory_fence()
+    cpu.raw_cas(cpu.page_flags + page, cpu.const(0, 8), cpu.const(1, 8))
     number = cpu.raw_atomic("add", shared_field(cpu, "new_pages"), cpu.const(1))
     cpu.raw_store(shared_field(cpu, "new_page") + (number & (NEW_PAGES - 1)) * 8, page + 1, 8)
     count = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
@@ -236,8 +234,15 @@ def install(cpu: Any, record: Any, old: Any, new: Any) -> Any:
     return done
 
 
-@routine(args=(64,), returns=None)
-def mark_compiled(cpu: Any, page: Any) -> None:
-    """Note, before a compiled region is installed, that stores to the page must wipe all of it."""
-    cpu.raw_atomic("or", cpu.page_flags + page, cpu.const(COMPILED, 8))
-    cpu.memory_fence()
+@routine(args=(64,), returns=1)
+def mark_compiled(cpu: Any, page: Any) -> Any:
+    """Note that stores to the page must wipe all of it; False if the page is no code page any more.
+
+    A plain page must not be marked: its write tags are out, so that stores to it go unnoticed.
+    """
+    flag_at = cpu.page_flags + page
+    old = cpu.raw_load(flag_at, 8)
+    done = cpu.const(0, 1)
+    while (old != 0) & ~done:
+        old, done = cpu.raw_cas(flag_at, old, old | COMPILED)
+    return done
