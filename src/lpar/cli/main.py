@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import pkgutil
@@ -86,4 +87,11 @@ def entry() -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         status = _stdout_gone()
-    sys.exit(status)
+    leave(status)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process at once, terminal restored: native code must not be taken from threads still in it."""
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(status)

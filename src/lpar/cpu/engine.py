@@ -29,6 +29,9 @@ LPCR_LD = 1 << 17
 RETRY = TICKS_PER_SECOND // 1000  #: look again after a millisecond at a vCPU that was told of its deadline
 
 
+_RETIRED: list[Region] = []
+
+
 class Region:
     """An anonymous private mapping, zero until touched."""
 
@@ -41,10 +44,10 @@ class Region:
         self._pin = (ctypes.c_ubyte * 1).from_buffer(self.map)
         self.address = ctypes.addressof(self._pin)
 
-    def close(self) -> None:
-        """Give it back."""
-        del self._pin
-        self.map.close()
+    def retire(self) -> None:
+        """Give its memory back, but keep the addresses: a thread that comes late finds zeros, no fault."""
+        self.map.madvise(mmap.MADV_DONTNEED)
+        _RETIRED.append(self)
 
 
 class Code:
@@ -176,6 +179,9 @@ class Engine:
         self.timer.close()
         for thread in self.threads:
             os.close(thread.wake_fd)
+            thread.block.retire()
+        for region in (*self.regions, self.page_flags, self.shared):
+            region.retire()
 
 
 class Thread:
@@ -183,8 +189,8 @@ class Thread:
 
     def __init__(self, engine: Engine, index: int, tir: int) -> None:
         self.engine = engine
-        self._block = Region(STATE_SIZE)
-        self.state = State(self._block.address)
+        self.block = Region(STATE_SIZE)
+        self.state = State(self.block.address)
         self.index = index
         self.running = False  #: inside ``run``: its decrementer counts
         self._run, self._base = engine.code.run, engine.code.base
