@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+import threading
 from dataclasses import dataclass
 
 SHF_ALLOC, SHT_RELA, SHT_SYMTAB, SHT_NOBITS = 2, 4, 2, 8
@@ -112,14 +113,16 @@ class Arena:
         else:
             raise OSError(0, "no executable memory near the handlers")
         self.address, self.used, self._users = int(found), 0, 0
+        self._lock = threading.Lock()
 
     def add(self, image: bytes) -> int | None:
-        """Copy an image in; its address, or None when the arena is full."""
-        start = (self.used + 63) & ~63
-        if start + len(image) > SIZE:
-            return None
+        """Copy an image in, from any thread; its address, or None when the arena is full."""
+        with self._lock:
+            start = (self.used + 63) & ~63
+            if start + len(image) > SIZE:
+                return None
+            self.used = start + len(image)
         ctypes.memmove(self.address + start, image, len(image))
-        self.used = start + len(image)
         return self.address + start
 
     def enter(self) -> None:
