@@ -15,7 +15,6 @@ import pkgutil
 import platform
 import struct
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -284,8 +283,3 @@ def prefix_image(bundle: Bundle, offsets: Sequence[int]) -> bytes:
         for mask, value, fast, slow, isa in rows:
             body += struct.pack("<QQiiII", mask, value, offsets[fast], offsets[slow], isa, 0)
     return struct.pack("<64Iii", *starts, offsets[bundle.boundary], 0) + bytes(body)
-
-
-def timed(label: str, start: float) -> float:
-    """Seconds since ``start`` (diagnostics)."""
-    return time.perf_counter() - start

@@ -108,16 +108,11 @@ class Runtime:
 
     def _merge(self, paths: list[tuple[Block, Any]]) -> Any:
         merge = self.f.new_block()
-        for block, value in paths:
-            self._settle(block, value, [v for _, v in paths])
         for block, _ in paths:
             self.f.block = block
             self.f.jump(merge)
         self.f.place(merge)
-        return self._phi([(b, v) for b, v in paths])
-
-    def _settle(self, block: Block, value: Any, others: list[Any]) -> None:
-        """Nothing to materialise: constants are legal phi operands."""
+        return self._phi(paths)
 
     def _phi(self, paths: list[tuple[Block, Any]]) -> Any:
         values = [v for _, v in paths]
