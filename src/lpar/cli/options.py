@@ -20,7 +20,8 @@ from lpar.units import format_size, parse_size
 class Option:
     """One option.  ``read`` turns its text into the field's value, ``show`` turns that back into text.
 
-    No ``metavar`` means a switch; ``aliases`` are other tools' spellings, left out of the help.
+    No ``metavar`` means a switch; ``aliases`` are other tools' spellings, left out of the help.  Several
+    of a ``many`` option are joined by a space; those of a ``repeat`` option make a tuple.
     """
 
     field: str
@@ -31,6 +32,7 @@ class Option:
     show: Callable[[Any], str] = str
     aliases: tuple[str, ...] = ()
     many: bool = False
+    repeat: bool = False
 
 
 def _memory(text: str) -> int:
@@ -86,6 +88,7 @@ OPTIONS: tuple[Option, ...] = (
         "take RAM from this hugetlbfs mount; 'default' is the one of 16M pages",
         "PATH",
     ),
+    Option("rng", ("--rng",), "a source of random numbers (virtio)"),
     Option("dump_dtb", ("--dump-dtb",), "write the device tree to FILE", "FILE"),
     Option("dry_run", ("--dry-run",), "set all up, but do not run"),
     Option(
@@ -117,7 +120,7 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
             *option.flags, dest=option.field, action="store_true", default=None, help=option.help
         )
         return
-    action = "append" if option.many else "store"
+    action = "append" if option.many or option.repeat else "store"
     parser.add_argument(
         *option.flags, dest=option.field, metavar=option.metavar, action=action, help=option.help
     )
@@ -139,10 +142,16 @@ def _values(space: argparse.Namespace) -> dict[str, Any]:
         value = getattr(space, option.field)
         if value is None:
             continue
-        if option.many:
-            value = " ".join(value)
-        values[option.field] = option.read(value) if option.metavar else value
+        values[option.field] = _value(option, value)
     return values
+
+
+def _value(option: Option, given: Any) -> Any:
+    if option.repeat:
+        return tuple(option.read(text) for text in given)
+    if option.many:
+        given = " ".join(given)
+    return option.read(given) if option.metavar else given
 
 
 def config_from(space: argparse.Namespace, base: MachineConfig | None = None) -> MachineConfig:
@@ -188,7 +197,13 @@ def _words(option: Option, value: Any) -> Sequence[str]:
     flag = option.flags[0]
     if option.metavar is None:
         return [flag] * int(value)
-    text = option.show(value)
+    if option.repeat:
+        return [word for one in value for word in _one(option, option.show(one))]
+    return _one(option, option.show(value))
+
+
+def _one(option: Option, text: str) -> Sequence[str]:
+    flag = option.flags[0]
     if not text.startswith("-"):
         return [flag, text]
     return [f"{option.flags[-1]}={text}"]

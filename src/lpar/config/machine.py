@@ -32,6 +32,7 @@ class MachineConfig:
     console: str = "hv"
     name: str | None = None
     hugetlbfs: str | None = None
+    rng: bool = False
     accel: str = "auto"
     cpu: str = "POWER9"
     dump_dtb: str | None = None
@@ -76,7 +77,7 @@ class MachineConfig:
         known = {field.name: str(field.type) for field in dataclasses.fields(cls)}
         for key, value in data.items():
             _check_type(key, value, known)
-        return cls(**data).validate()
+        return cls(**{key: _from_json(value) for key, value in data.items()}).validate()
 
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
@@ -85,7 +86,12 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "bool": (bool,),
     "float | None": (int, float, type(None)),
+    "tuple[str, ...]": (list, tuple),
 }
+
+
+def _from_json(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_type(key: str, value: Any, known: dict[str, str]) -> None:

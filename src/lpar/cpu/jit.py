@@ -257,5 +257,3 @@ class Jit:
                 f" {self.seconds:.2f} s, {self.arena.used >> 10} KiB",
                 file=sys.stderr,
             )
-
-

@@ -272,9 +272,7 @@ class RegionCpu(HandlerCpu):
         at = self.state_ptr(SLOTS["links"].offset + 8 * self.links[name])
         return f.emit(f"load ptr, ptr {at}, align 8, !invariant.load !1")
 
-    def leave(
-        self, target: str, rec: str | None = None, word: str | None = None, tlb: str = "%tlb"
-    ) -> None:
+    def leave(self, target: str, rec: str | None = None, word: str | None = None, tlb: str = "%tlb") -> None:
         """Write back and tail-call a special handler; ``rec``: the current record (%rec is the entry's)."""
         f: Function = self.f
         rec = self.rec.ref if rec is None else rec
@@ -581,5 +579,3 @@ def _arguments(f: Function, variant: Variant, word: int) -> list[Any]:
         raw = field.extract(word)
         out.append(constant(f, raw, 64) if field.kind is Kind.IMM else raw)
     return out
-
-

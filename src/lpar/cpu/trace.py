@@ -291,8 +291,10 @@ def _return(f: Function, routine: Routine, value: Any) -> None:
         return f.finish("ret void")
     widths = (routine.returns,) if isinstance(routine.returns, int) else routine.returns
     values = [value] if isinstance(routine.returns, int) else list(value)
-    values = [constant(f, v.v if isinstance(v, Bits) else v, w) if isinstance(v, (int, Bits)) else v
-              for v, w in zip(values, widths, strict=True)]
+    values = [
+        constant(f, v.v if isinstance(v, Bits) else v, w) if isinstance(v, (int, Bits)) else v
+        for v, w in zip(values, widths, strict=True)
+    ]
     for v, w in zip(values, widths, strict=True):
         if v.w != w:
             raise TypeError(f"{routine.name} returns width {v.w}, declared {w}")

@@ -110,9 +110,7 @@ def _arithmetic(name: str, xo: int, operation: Operation) -> None:
         put_long(cpu, FRT, operation(cpu, LONG, long(cpu, FRA), long(cpu, FRB), mode(cpu)), Rc)
 
     @instruction(name + "q{.}", DQ, xo, form="X", needs="FP")
-    def on_quads(
-        cpu: Any, FRTe: Any, FRTo: Any, FRAe: Any, FRAo: Any, FRBe: Any, FRBo: Any, Rc: int
-    ) -> None:
+    def on_quads(cpu: Any, FRTe: Any, FRTo: Any, FRAe: Any, FRAo: Any, FRBe: Any, FRBo: Any, Rc: int) -> None:
         outcome = operation(cpu, QUAD, quad(cpu, FRAe, FRAo), quad(cpu, FRBe, FRBo), mode(cpu))
         put_quad(cpu, FRTe, FRTo, outcome, Rc)
 
@@ -321,9 +319,7 @@ def _round_to_integer(name: str, xo: int, exact: bool) -> None:
         put_long(cpu, FRT, (result, flags & reported), Rc)
 
     @instruction(name + "q{.}", DQ, xo, form="Z23", needs="FP")
-    def on_quads(
-        cpu: Any, FRTe: Any, FRTo: Any, R_I: Any, FRBe: Any, FRBo: Any, RMC_I: Any, Rc: int
-    ) -> None:
+    def on_quads(cpu: Any, FRTe: Any, FRTo: Any, R_I: Any, FRBe: Any, FRBo: Any, RMC_I: Any, Rc: int) -> None:
         how = chosen(cpu, R_I, RMC_I)
         result, flags = arith.decimal_round_int(cpu, QUAD, quad(cpu, FRBe, FRBo), how)
         put_quad(cpu, FRTe, FRTo, (result, flags & reported), Rc)

@@ -139,7 +139,7 @@ def dpd_to_bcd(cpu: Any, t: Any) -> Any:
     e = v & ((small_w & x1) | (w & ((t2 ^ LANES) | s) & x1))
     i = v & ((small_w & small_x) | (w & x1 & (s | t2)))
     b, c = p & top, q & top
-    keep = (small_v | small_x)
+    keep = small_v | small_x
     swapped = both & (s ^ LANES) & t2
     f, g = (s & keep) | (p & swapped), (t2 & keep) | (q & swapped)
     third = v & w & (small_x | (x1 & low))

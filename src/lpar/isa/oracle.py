@@ -97,9 +97,7 @@ class Oracle:
         object.__setattr__(self, "_s", {n: [0] * (c or 1) for n, (_, c) in FIELDS.items()})
         self._memory = memory if memory is not None else bytearray()
         self._origin = origin
-        self._arrays: dict[str, Any] = {
-            n: _Array(w, self._s[n]) for n, (w, c) in FIELDS.items() if c
-        }
+        self._arrays: dict[str, Any] = {n: _Array(w, self._s[n]) for n, (w, c) in FIELDS.items() if c}
         self._arrays["fpr"] = _Fprs(self._s["vsr"])
         self._arrays["vr"] = _Vrs(self._arrays["vsr"])
         self._pc = 0

@@ -146,9 +146,7 @@ def _mul(cpu: Any, a: Any, b: Any, mode: Any, fmt: Format) -> Result:
     product = (sig_a << 11).zext(128) * (sig_b << 11).zext(128)
     high = (product >> 64).trunc(64) | (product.trunc(64) != 0).zext(64)
     low = ~high.bit(63)
-    return round_pack(
-        cpu, sign, exp_a + exp_b - 1022 - low.zext(64), select(low, high << 1, high), mode, fmt
-    )
+    return round_pack(cpu, sign, exp_a + exp_b - 1022 - low.zext(64), select(low, high << 1, high), mode, fmt)
 
 
 @routine(args=(64, 64, 32), returns=(64, 32))

@@ -345,4 +345,3 @@ def _test_result(fg: Any, fe: Any) -> Any:
 def unbiased(x: Any) -> Any:
     """The exponent field less the bias (width 64), as the tests for division look at it."""
     return exponent(x) - 1023
-

@@ -18,6 +18,7 @@ from lpar.errors import ConfigError, HostError
 from lpar.host.signals import ending_signals
 from lpar.host.tty import Console, Key, ensure_standard_fds
 from lpar.machine.accelerator import Accelerator
+from lpar.machine.devices import DeviceSet
 from lpar.machine.ends import POWERED_OFF, TIMED_OUT, VANISHED, End, Failure, killed_by
 from lpar.machine.system import MachineEvent, Surroundings, System
 from lpar.papr.events import Panic, PowerOff, Reboot
@@ -65,6 +66,11 @@ class Machine:
 
         Raises ConfigError and HostError before the guest runs, InternalError at any time.
         """
+        with DeviceSet(self.config) as devices:
+            self._around = dataclasses.replace(self._around, devices=devices)
+            return self._run()
+
+    def _run(self) -> int:
         system = self._build(None)
         if self.config.dry_run:
             self._show_layout(system)

@@ -19,7 +19,7 @@ from lpar.papr.partition import Partition
 Report = Callable[[End | Failure], None]
 Trace = Callable[[str], None]
 
-_HCALL = ExitReason.HCALL
+_HCALL, _MMIO_WRITE = ExitReason.HCALL, ExitReason.MMIO_WRITE
 
 
 class VcpuRunner:
@@ -73,6 +73,8 @@ class VcpuRunner:
             exit = vcpu.run()
             if exit.reason is _HCALL:
                 handle_hcall(vcpu)
+            elif exit.reason is _MMIO_WRITE:
+                self._mmio_write(exit)
             elif not self._answer(exit):
                 return
 
@@ -83,8 +85,6 @@ class VcpuRunner:
                 self._partition.settle(self.vcpu)
             case ExitReason.MMIO_READ:
                 self._mmio_read(exit)
-            case ExitReason.MMIO_WRITE:
-                self._trace(f"store {exit.size} bytes at {exit.addr:#x}: {exit.value:#x}, nothing there")
             case ExitReason.HALTED:
                 self._report(End(VANISHED, f"the guest halted: {exit.message}", is_error=True))
                 return False
@@ -95,10 +95,20 @@ class VcpuRunner:
         return True
 
     def _mmio_read(self, exit: Exit) -> None:
-        """Nothing answers there: all bits read as one, as on a bus."""
-        self._trace(f"load {exit.size} bytes at {exit.addr:#x}, nothing there")
-        self.vcpu.complete_mmio_read((1 << 8 * exit.size) - 1)
-
-    def _trace(self, what: str) -> None:
+        """Where nothing answers all bits read as one, as on a bus."""
+        value = self._partition.mmio_read(exit.addr, exit.size)
+        found = value is not None
+        if value is None:
+            value = (1 << 8 * exit.size) - 1
         if self._trace_mmio:
-            self._trace_mmio(f"mmio: cpu {self.vcpu.index}: {what}")
+            what = f": {value:#x}" if found else ", nothing there"
+            self._trace_mmio(f"mmio: cpu {self.vcpu.index}: load {exit.size} bytes at {exit.addr:#x}{what}")
+        self.vcpu.complete_mmio_read(value)
+
+    def _mmio_write(self, exit: Exit) -> None:
+        """Where nothing answers the store is lost."""
+        found = self._partition.mmio_write(exit.addr, exit.size, exit.value)
+        if self._trace_mmio:
+            what = "" if found else ", nothing there"
+            store = f"store {exit.size} bytes at {exit.addr:#x}: {exit.value:#x}{what}"
+            self._trace_mmio(f"mmio: cpu {self.vcpu.index}: {store}")

@@ -7,7 +7,7 @@ import queue
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +18,10 @@ from lpar.config import MachineConfig
 from lpar.errors import InternalError
 from lpar.host.memory import GuestMemory
 from lpar.machine.accelerator import Accelerator
+from lpar.machine.devices import DeviceSet, attach
 from lpar.machine.ends import End, Failure
 from lpar.machine.runner import VcpuRunner
-from lpar.papr import device_tree
+from lpar.papr import device_tree, phb_tree
 from lpar.papr.cpu_models import MODELS
 from lpar.papr.device_tree_cpus import threads_per_core
 from lpar.papr.device_tree_memory import first_block_size
@@ -42,6 +43,7 @@ class Surroundings:
     accelerator: Callable[[], Accelerator]
     console: Output
     events: Events
+    devices: DeviceSet = field(default_factory=DeviceSet)
 
 
 class _GuestEnds:
@@ -75,6 +77,8 @@ class System:
         self.partition = self._make_partition(vcpus)
         if kept is not None:
             _restore_kept(self.partition, kept)
+        self.devices = around.devices.make()
+        attach(self.devices, self.partition)
         self.device_tree = device_tree.build(describe(config, self.layout, self.partition))
         self._runners = [self._runner(index) for index in range(config.cpus)]
 
@@ -136,7 +140,9 @@ class System:
         }
 
     def close(self) -> None:
-        """Free vCPUs and memory; only after ``stop``, or if it never started."""
+        """Free devices, vCPUs and memory; only after ``stop``, or if it never started."""
+        for device in self.devices:
+            device.close()
         self._accelerator.close()
         self.memory.close()
 
@@ -173,6 +179,7 @@ def describe(config: MachineConfig, layout: BootLayout, partition: Partition) ->
         random=True,
         name=config.name,
         uuid=str(uuid.UUID(bytes=partition.uuid)),
+        extend=tuple(phb_tree.adder(bridge, device_tree.PHANDLE_XICP) for bridge in partition.bridges),
     )
 
 

@@ -30,6 +30,7 @@ from lpar.papr import (  # the registrations, in the order of the RTAS tokens
     hcalls_mmu,
     hcalls_term,
     hcalls_xics,
+    phb_rtas,
     rtas,
     rtas_cpu,
     rtas_system,
@@ -40,6 +41,7 @@ from lpar.papr.cpus import Processor, ProcessTable
 from lpar.papr.events import Event
 from lpar.papr.hpt import HashTable, hpt_order
 from lpar.papr.nvram import Nvram
+from lpar.papr.phb import HostBridge
 from lpar.papr.registry import HCALL_HANDLERS, HCALLS, Args, Result
 from lpar.papr.vty import Output, Vty, discard
 from lpar.papr.xics import Xics
@@ -51,7 +53,8 @@ if TYPE_CHECKING:
 __all__ = ["Partition"]
 
 _REGISTRATIONS = (
-    hcalls_cpu, hcalls_memory, hcalls_mmu, hcalls_term, hcalls_xics, rtas, rtas_cpu, rtas_system, vpa
+    hcalls_cpu, hcalls_memory, hcalls_mmu, hcalls_term, hcalls_xics,
+    phb_rtas, rtas, rtas_cpu, rtas_system, vpa
 )  # fmt: skip
 _log = logging.getLogger(__name__)
 _FWNMI_SAVE = 0x30  #: offset of the register save slots in the RTAS area, 16 bytes for each processor
@@ -95,6 +98,7 @@ class Partition:
         self.xics = Xics([vcpu.set_external_interrupt for vcpu in self.vcpus])
         self.vtys: list[Vty] = []
         self.vtys_by_unit: dict[int, Vty] = {}
+        self.bridges: list[HostBridge] = []
         self.nvram = Nvram()
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.process_table = ProcessTable(0, 12, False, False)
@@ -363,6 +367,7 @@ class Partition:
             "xics": self.xics.save(),
             "vtys": [vty.save() for vty in self.vtys],
             "nvram": self.nvram.save(),
+            "bridges": [bridge.save() for bridge in self.bridges],
             "process_table": list(self.process_table),
             "hpt": self._hpt.save() if self._hpt else None,
             "rtc_offset_ns": self.rtc_offset_ns,
@@ -378,6 +383,8 @@ class Partition:
         for vty, saved in zip(self.vtys, data["vtys"], strict=True):
             vty.restore(saved)
         self.nvram.restore(data["nvram"])
+        for bridge, saved in zip(self.bridges, data["bridges"], strict=True):
+            bridge.restore(saved)
         self.rtc_offset_ns = data["rtc_offset_ns"]
         self.fwnmi_system_reset, self.fwnmi_machine_check = data["fwnmi"]
         self.uuid = data["uuid"]

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From the machine's description to its virtio devices.
+
+A ``DeviceSet`` is made once for a run: it opens what devices need of the host (images, sockets,
+folders) and keeps it over reboots.  Each boot has devices of its own, ``make``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from lpar.config import MachineConfig
+from lpar.papr.partition import Partition
+from lpar.papr.phb import HostBridge
+from lpar.pci import AddressMap
+from lpar.virtio import Device, DmaMemory
+from lpar.virtio.pci import VirtioFunction
+from lpar.virtio.rng import Rng
+
+Maker = Callable[[], Device]
+
+
+class DeviceSet:
+    """What a machine's devices are made from; none without a description.
+
+    Raises ConfigError and HostError for what cannot be opened.
+    """
+
+    def __init__(self, config: MachineConfig | None = None) -> None:
+        self._held = contextlib.ExitStack()
+        self._makers: list[Maker] = []
+        if config is not None:
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._held.close)
+                self._open(config)
+                undo.pop_all()
+
+    def _open(self, config: MachineConfig) -> None:
+        """One line for each kind of device; ``self._held`` closes what is opened here."""
+        if config.rng:
+            self._makers.append(Rng)
+
+    def make(self) -> list[Device]:
+        """New devices for one boot, in the order of their slots."""
+        return [maker() for maker in self._makers]
+
+    def __enter__(self) -> DeviceSet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+
+def attach(devices: Sequence[Device], partition: Partition) -> None:
+    """Put devices on a PCI bus of the partition; none, no bus."""
+    if not devices:
+        return
+    addresses = AddressMap()
+    bridge = HostBridge(partition.xics, addresses)
+    memory = DmaMemory(partition.memory, partition.memory_written)
+    for device in devices:
+        bridge.add(VirtioFunction(device, memory))
+    partition.mmio = addresses
+    partition.bridges.append(bridge)

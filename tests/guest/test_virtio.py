@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Linux's own drivers on our devices: found through the device tree, driven by MSI-X."""
+
+from __future__ import annotations
+
+import re
+
+from tests.guest.conftest import Boot
+
+
+def test_rng(boot: Boot) -> None:
+    """Random bytes come through the queue, one interrupt for each buffer."""
+    shell = boot("--rng").ready()
+    shell.run("modprobe virtio_pci; modprobe virtio-rng")
+    assert shell.run("cat /sys/class/misc/hw_random/rng_current") == "virtio_rng.0"
+    assert shell.run("dd if=/dev/hwrng bs=1024 count=64 2>/dev/null | wc -c") == "65536"
+    sums = [shell.run("dd if=/dev/hwrng bs=64 count=1 2>/dev/null | md5sum") for _ in range(2)]
+    assert sums[0] != sums[1]
+    interrupts = shell.run("grep virtio0-input /proc/interrupts")
+    assert "pSeries-PCI-MSI" in interrupts
+    assert int(re.split(r"\s+", interrupts.strip())[1]) > 100
+    assert shell.power_off() == 0
