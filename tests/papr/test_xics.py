@@ -268,6 +268,17 @@ def test_no_interrupt_is_ever_lost(actions: list[tuple[str, int, int]]) -> None:
         check_servers(xics, levels)
 
 
+def test_an_ended_interrupt_does_not_pass_an_ipi(guest: FakeGuest) -> None:
+    """An EOI that raises the CPPR presents the most favoured of all that wait, not its own source."""
+    xics = new_xics({})
+    source = xics.sources[n.IRQ_BASE]
+    source.pulse()
+    xics.set_mfrr(0, 1)
+    xics.set_xive(source, 0, 2, 2)
+    xics.end(0, 4 << 24 | source.number)
+    assert xics.accept(0) & 0xFFFFFF == n.IRQ_IPI
+
+
 def check_servers(xics: Xics, levels: dict[int, bool]) -> None:
     for i, server in enumerate(xics.servers):
         assert levels[i] == bool(server.xisr)

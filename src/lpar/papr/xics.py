@@ -164,14 +164,14 @@ class Xics:
             icp = self.servers[index]
             icp.cppr = xirr >> 24 & 0xFF
             number = xirr & XISR_MASK
-            source = self.sources.get(number)
-            if source is not None:
-                source.sent = False
-                self.offer(source)
             if icp.xisr and icp.pending_priority >= icp.cppr:
                 self._withdraw(icp)
             elif not icp.xisr:
                 self._resend(icp)
+            source = self.sources.get(number)
+            if source is not None:  # after the others: it must not come before a more favoured one that waits
+                source.sent = False
+                self.offer(source)
             return source is not None or number in (0, IRQ_IPI)
 
     def poll(self, index: int) -> tuple[int, int]:
