@@ -34,6 +34,7 @@ from lpar.papr import (  # the registrations, in the order of the RTAS tokens
     rtas,
     rtas_cpu,
     rtas_system,
+    tce,
     vpa,
 )
 from lpar.papr import numbers as n
@@ -54,7 +55,7 @@ __all__ = ["Partition"]
 
 _REGISTRATIONS = (
     hcalls_cpu, hcalls_memory, hcalls_mmu, hcalls_term, hcalls_xics,
-    phb_rtas, rtas, rtas_cpu, rtas_system, vpa
+    phb_rtas, rtas, rtas_cpu, rtas_system, tce, vpa
 )  # fmt: skip
 _log = logging.getLogger(__name__)
 _FWNMI_SAVE = 0x30  #: offset of the register save slots in the RTAS area, 16 bytes for each processor

@@ -6,8 +6,8 @@ BARs from 0xa0000000 on and the I/O ports behind them.  The 64-bit window and th
 messages, which the reference has not, are ours.  Bus addresses of the 32-bit window are never 0:
 Linux takes a BAR at 0 for one without an address.
 
-There is no DMA window (TCE) yet: devices take guest-physical addresses, which is what virtio without
-VIRTIO_F_ACCESS_PLATFORM does.  ``HostBridge`` is where windows and hot plug are to be added.
+Devices take guest-physical addresses, which is what virtio without VIRTIO_F_ACCESS_PLATFORM does;
+the DMA window (``tce``) is there for guests that set it up anyway.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lpar.papr.tce import TceTable
 from lpar.papr.xics import Source, Xics
 from lpar.pci import AddressMap, BarKind, Bus, Function, Window
 
@@ -24,6 +25,8 @@ MEM32_BASE, MEM32_SIZE = 0xA000_0000, 0x2000_0000
 IO_OFFSET, IO_SIZE = MEM32_BASE + MEM32_SIZE, 0x200_0000
 MEM64_BASE, MEM64_SIZE = MMIO_START + 0x80_0000_0000, 0x80_0000_0000
 MSI_ADDRESS = 0x400_0000_0000  #: bus address that messages are written to; the data is the source's number
+LIOBN = 0x8000_0000  #: number of the DMA window
+DMA_WINDOW = 0x4000_0000  #: its bytes, from I/O bus address 0
 LSIS = 4
 MSI_LIMIT = 1024  #: message sources of one bridge, ``ibm,pe-total-#msi``
 
@@ -62,6 +65,7 @@ class HostBridge:
             Window(BarKind.MEM64, MEM64_BASE, MEM64_BASE, MEM64_SIZE),
         ]
         self.bus = Bus(self.windows, addresses)
+        self.window = TceTable(LIOBN, DMA_WINDOW)
         self._xics = xics
         self._lines = [_Line(source) for source in xics.allocate_block(LSIS, level=True)]
         self._messages: dict[int, Messages] = {}
@@ -128,7 +132,7 @@ class HostBridge:
     def save(self) -> dict[str, Any]:
         """Plain data of the bus; which sources belong to whom."""
         messages = {devfn: [s.number for s in m.sources] for devfn, m in self._messages.items()}
-        return {"functions": self.bus.save(), "messages": messages}
+        return {"functions": self.bus.save(), "messages": messages, "window": self.window.save()}
 
     def restore(self, data: dict[str, Any]) -> None:
         """Take the state back, after the interrupt controller's."""
@@ -138,5 +142,6 @@ class HostBridge:
             sources = tuple(self._xics.sources[number] for number in numbers)
             self._messages[devfn] = Messages(sources, msix=True)
             self._sources.update({source.number: source for source in sources})
+        self.window.restore(data["window"])
         self.bus.restore(data["functions"])
         self._look_up_all()

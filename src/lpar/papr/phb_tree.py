@@ -45,6 +45,9 @@ def _add_bridge(tree: Tree, bridge: HostBridge, controller: int) -> None:
             "interrupt-map-mask": cells(0xF800, 0, 0, 7),
             "interrupt-map": _interrupt_map(bridge, controller),
             "ibm,pci-config-space-type": u32(0),
+            "ibm,dma-window": cells(bridge.window.liobn, 0, 0, 0, bridge.window.size),
+            "ibm,#dma-address-cells": u32(2),
+            "ibm,#dma-size-cells": u32(2),
             "ibm,pe-total-#msi": u32(MSI_LIMIT),
         },
     )  # fmt: skip
