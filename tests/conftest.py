@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from lpar import log
-from lpar.cli import guests
+from lpar.cli import guests, kernels
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,3 +34,11 @@ def debian() -> guests.Guest:
     if shutil.which("apt-get") is None:
         pytest.skip("no apt-get here to fetch the guest with")
     return guests.debian_installer()
+
+
+@pytest.fixture(scope="session")
+def debian_kernel() -> kernels.Kernel:
+    """Debian's kernel for ppc64el with lpar's initramfs, from the user's cache (fetched once)."""
+    if shutil.which("apt-get") is None:
+        pytest.skip("no apt-get here to fetch the kernel with")
+    return kernels.debian_kernel()

@@ -6,6 +6,11 @@ from __future__ import annotations
 import re
 
 from tests.guest.conftest import Boot
+from tests.guest.test_machines import BROKEN
+
+from lpar.cli.kernels import Kernel
+from lpar.testing.console import Session
+from lpar.testing.shell import BOOT_TIMEOUT, LPAR, Shell
 
 
 def test_rng(boot: Boot) -> None:
@@ -19,4 +24,21 @@ def test_rng(boot: Boot) -> None:
     interrupts = shell.run("grep virtio0-input /proc/interrupts")
     assert "pSeries-PCI-MSI" in interrupts
     assert int(re.split(r"\s+", interrupts.strip())[1]) > 100
+    assert shell.power_off() == 0
+
+
+def test_debians_kernel_alone(debian_kernel: Kernel) -> None:
+    """The kernel package and lpar's initramfs: the driver of each device is loaded."""
+    shell = Shell(Session([*LPAR, "boot", "linux", "--rng"])).ready()
+    assert shell.run("uname -r") == debian_kernel.version
+    assert shell.run("cat /sys/class/misc/hw_random/rng_current") == "virtio_rng.0"
+    assert not BROKEN.search(shell.run("dmesg"))
+    assert shell.power_off() == 0
+
+
+def test_no_root_to_mount(debian_kernel: Kernel) -> None:
+    """A root= that is not there ends in a shell that says so."""
+    shell = Shell(Session([*LPAR, "boot", "linux", "-p", "root=/dev/vdz"]))
+    shell.session.expect(r"lpar: cannot mount /dev/vdz", BOOT_TIMEOUT)
+    shell.ready()
     assert shell.power_off() == 0

@@ -147,3 +147,65 @@ def _fetched(work: Path) -> int:
         except OSError:
             pass
     return total
+
+
+class Foreign:
+    """Packages of another architecture: an index and a state of its own in ``where``, no root needed.
+
+    A source that fails or does not know the architecture is left out: what counts is that the packages
+    can be had.
+    """
+
+    def __init__(self, where: Path, architecture: str) -> None:
+        self._where = where
+        self._updated = False
+        settings = {
+            "Dir::State": where / "state",
+            "Dir::State::status": where / "state" / "status",
+            "Dir::Cache": where / "cache",
+            "APT::Sandbox::User": "",
+            "APT::Architecture": architecture,
+            "APT::Architectures::": architecture,
+            "Acquire::Languages": "none",
+        }
+        self._options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+    def show(self, package: str, field: str) -> str:
+        """A field of the newest version's record.  Raises HostError when there is no such package."""
+        self._update()
+        done = _run(["apt-cache", *self._options, "show", "--no-all-versions", package], self._where)
+        for line in done.stdout.splitlines():
+            name, _, value = line.partition(":")
+            if name == field:
+                return value.strip()
+        hint = "the package sources of this machine must offer Debian 12 (bookworm) main"
+        raise HostError(f"no package {package} to be had", hint=hint)
+
+    def fetch(self, packages: Sequence[str], into: Path) -> list[Path]:
+        """Download packages into a directory; their files, sorted by name.  Raises HostError."""
+        self._update()
+        words = ["apt-get", *self._options, "-q", "download", *packages]
+        for left in reversed(range(TRIES)):
+            done = _run(words, into)
+            found = sorted(into.glob("*.deb"))
+            if done.returncode == 0 and len(found) >= len(packages):
+                return found
+            if left:
+                log.info(f"apt-get download failed, trying again: {_last_line(done)}")
+        raise HostError(
+            f"cannot fetch {packages[0]}: {_last_line(done)}", hint="is the package mirror reachable?"
+        )
+
+    def _update(self) -> None:
+        """Fetch the index, once."""
+        if self._updated:
+            return
+        _need("apt-get")
+        for directory in ("state/lists/partial", "cache/archives/partial"):
+            (self._where / directory).mkdir(parents=True, exist_ok=True)
+        (self._where / "state" / "status").touch()
+        log.info("fetching the package index for the guest")
+        for _ in range(TRIES):
+            if _run(["apt-get", *self._options, "-q", "update"], self._where).returncode == 0:
+                break
+        self._updated = True

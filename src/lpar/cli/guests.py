@@ -73,14 +73,14 @@ def debian_installer() -> Guest:
     Raises HostError when it cannot be had.
     """
     where = cache_dir() / "debian-12-ppc64el"
-    with _locked(where):
+    with locked(where):
         if not _good(where):
-            _renew(where, lambda to: _fetch_debian(to))
+            renew(where, _fetch_debian)
     return Guest(where / _KERNEL, where / _INITRD, where / _SHELL_INITRD, SHELL_PARAMS)
 
 
 @contextlib.contextmanager
-def _locked(where: Path) -> Iterator[None]:
+def locked(where: Path) -> Iterator[None]:
     """One process at a time fetches into ``where``."""
     try:
         where.parent.mkdir(parents=True, exist_ok=True)
@@ -158,13 +158,12 @@ def _broken(where: Path, name: str) -> bool:
     return False
 
 
-def _renew(where: Path, fill: Callable[[Path], None]) -> None:
+def renew(where: Path, fill: Callable[[Path], None]) -> None:
     """Fill a new directory beside ``where``, and put it in its place when it is whole."""
     fresh = Path(tempfile.mkdtemp(prefix=where.name + ".", dir=where.parent))
     try:
         fresh.chmod(0o755)
         fill(fresh)
-        _write_manifest(fresh)
         if where.exists():
             shutil.rmtree(where)
         fresh.rename(where)
@@ -185,6 +184,7 @@ def _fetch_debian(to: Path) -> None:
         source.rename(to / name)
     shutil.rmtree(work)
     _make_shell_initrd(to)
+    _write_manifest(to)
 
 
 def _make_shell_initrd(where: Path) -> None:

@@ -33,7 +33,7 @@ class TceTable:
         self.size = size
         self._entries = memoryview(bytearray(size >> PAGE_SHIFT << 3)).cast("Q")
 
-    def range(self, ioba: int, count: int) -> range | None:
+    def entries(self, ioba: int, count: int) -> range | None:
         """Numbers of ``count`` entries from an address on; None if they are not all in the window."""
         first = ioba >> PAGE_SHIFT
         inside = ioba % (1 << PAGE_SHIFT) == 0 and count >= 0 and first + count <= len(self._entries)
@@ -78,7 +78,7 @@ def _table(p: Partition, liobn: int) -> TceTable | None:
 def _entries(p: Partition, a: Args, count: int) -> tuple[TceTable, range] | None:
     """The table and entries that (LIOBN, address) and a count name."""
     table = _table(p, a[1])
-    indices = table.range(a[2], count) if table is not None else None
+    indices = table.entries(a[2], count) if table is not None else None
     return (table, indices) if table is not None and indices is not None else None
 
 

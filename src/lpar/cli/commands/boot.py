@@ -7,16 +7,24 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from lpar import log
-from lpar.cli import guests
+from lpar.cli import guests, kernels
 from lpar.cli.options import config_from, make_parser
 from lpar.cli.start import start
 from lpar.config import MachineConfig
 from lpar.errors import ConfigError
 
-GUESTS: dict[str, Callable[[], guests.Guest]] = {"debian": guests.debian_installer}
+
+def _linux() -> guests.Guest:
+    """Debian's kernel with lpar's initramfs: root= on a disk or a shared folder, or a shell."""
+    found = kernels.debian_kernel()
+    return guests.Guest(found.kernel, found.initrd, found.initrd, found.params)
+
+
+GUESTS: dict[str, Callable[[], guests.Guest]] = {"debian": guests.debian_installer, "linux": _linux}
 
 _ABOUT = """\
 Fetch a real guest through the machine's package client, keep it in the cache, and run it to a shell.
+'debian' is its installer's userland, 'linux' its kernel alone, which mounts root= or gives a shell.
 Options are those of 'lpar run'; parameters given with -p come behind the guest's own."""
 
 
