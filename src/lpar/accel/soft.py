@@ -255,7 +255,11 @@ class SoftAccelerator:
         vcpus = [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
         self._upkeep = Upkeep(self._engine)
         if self._jit:
-            self._engine.start_jit()
+            tiers = os.environ.get("LPAR_TIERS", "units,regions")
+            if "units" in tiers:
+                self._engine.start_units()
+            if "regions" in tiers:
+                self._engine.start_jit()
         return vcpus
 
     def allocate_hpt(self, order: int) -> memoryview:

@@ -24,7 +24,9 @@ class LoadError(Exception):
 
 
 @dataclass(slots=True)
-class _Section:
+class Section:
+    """A section header of an object file; ``place``: where the image has it."""
+
     kind: int
     flags: int
     offset: int
@@ -35,20 +37,21 @@ class _Section:
     place: int = -1
 
 
-def _sections(data: bytes) -> list[_Section]:
+def read_sections(data: bytes) -> list[Section]:
+    """The section headers of an object file."""
     shoff, entry, count = struct.unpack_from("<Q", data, 0x28)[0], *struct.unpack_from("<HH", data, 0x3A)
     out = []
     for i in range(count):
         _, kind, flags, _, offset, size, link, info, align, _ = struct.unpack_from(
             "<IIQQQQIIQQ", data, shoff + i * entry
         )
-        out.append(_Section(kind, flags, offset, size, link, info, align))
+        out.append(Section(kind, flags, offset, size, link, info, align))
     return out
 
 
 def lay_out(data: bytes) -> tuple[bytes, int]:
     """The object's image and the offset of its one function.  Raises LoadError."""
-    sections = _sections(data)
+    sections = read_sections(data)
     image = bytearray()
     for s in sections:
         if s.flags & SHF_ALLOC and s.size and s.kind not in (SHT_RELA, SHT_NOBITS):
@@ -66,12 +69,12 @@ def lay_out(data: bytes) -> tuple[bytes, int]:
     return bytes(image), entry
 
 
-def _symbol(data: bytes, table: _Section, number: int) -> tuple[int, int, int]:
+def _symbol(data: bytes, table: Section, number: int) -> tuple[int, int, int]:
     _, info, _, section, value, _ = struct.unpack_from("<IBBHQQ", data, table.offset + 24 * number)
     return info, section, value
 
 
-def _function(data: bytes, sections: list[_Section], table: _Section) -> int:
+def _function(data: bytes, sections: list[Section], table: Section) -> int:
     for number in range(table.size // 24):
         info, section, value = _symbol(data, table, number)
         if info & 15 == 2 and info >> 4 == 1:
@@ -79,7 +82,7 @@ def _function(data: bytes, sections: list[_Section], table: _Section) -> int:
     return -1
 
 
-def _relocate(data: bytes, sections: list[_Section], rela: _Section, image: bytearray) -> None:
+def _relocate(data: bytes, sections: list[Section], rela: Section, image: bytearray) -> None:
     target = sections[rela.info].place
     for at in range(rela.offset, rela.offset + rela.size, 24):
         offset, info, addend = struct.unpack_from("<QQq", data, at)
@@ -97,32 +100,39 @@ def _relocate(data: bytes, sections: list[_Section], rela: _Section, image: byte
 class Arena:
     """A stretch of executable memory within reach (2 GiB) of ``near``.  Raises OSError."""
 
-    def __init__(self, near: int) -> None:
+    def __init__(self, near: int, size: int = SIZE) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.mmap.restype = ctypes.c_void_p
         libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
         protection = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
         for distance in (256 << 20, -(512 << 20), 1 << 30, -(1 << 30)):
-            found = libc.mmap((near + distance) & ~0xFFFF, SIZE, protection, flags, -1, 0)
+            found = libc.mmap((near + distance) & ~0xFFFF, size, protection, flags, -1, 0)
             if found in (None, ctypes.c_void_p(-1).value):
                 raise OSError(ctypes.get_errno(), "no executable memory")
-            if abs(found - near) < (2 << 30) - SIZE:
+            if abs(found - near) < (2 << 30) - size:
                 break
-            libc.munmap(ctypes.c_void_p(found), ctypes.c_size_t(SIZE))
+            libc.munmap(ctypes.c_void_p(found), ctypes.c_size_t(size))
         else:
             raise OSError(0, "no executable memory near the handlers")
-        self.address, self.used, self._users = int(found), 0, 0
+        self.address, self.size = int(found), size
+        self.used = self._users = 0
         self._lock = threading.Lock()
 
     def add(self, image: bytes) -> int | None:
         """Copy an image in, from any thread; its address, or None when the arena is full."""
+        address = self.take(len(image))
+        if address is not None:
+            ctypes.memmove(address, image, len(image))
+        return address
+
+    def take(self, size: int) -> int | None:
+        """Room for ``size`` bytes; its address, or None when the arena is full."""
         with self._lock:
             start = (self.used + 63) & ~63
-            if start + len(image) > SIZE:
+            if start + size > self.size:
                 return None
-            self.used = start + len(image)
-        ctypes.memmove(self.address + start, image, len(image))
+            self.used = start + size
         return self.address + start
 
     def enter(self) -> None:
@@ -136,4 +146,4 @@ class Arena:
         self._users -= 1
 
     def __contains__(self, address: int) -> bool:
-        return self.address <= address < self.address + SIZE
+        return self.address <= address < self.address + self.size

@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lpar.cpu import handlers, native_flow
+from lpar.cpu import handlers, native_flow, stencil
 from lpar.cpu.ir import Module
-from lpar.cpu.native_code import ENTRY
+from lpar.cpu.native_decode import ENTRY
+from lpar.cpu.stencil_table import GOES_ON, USES_REC, Table
 from lpar.cpu.trace import trace_routine
 from lpar.isa.routine import ROUTINES
 
@@ -39,8 +40,8 @@ class Bundle:
 
     objects: list[bytes] = field(default_factory=list)
     symbols: list[str] = field(default_factory=list)
-    #: decode entries (mask, value, fast, near, slow, kind, isa), handler fields as symbol numbers
-    entries: list[tuple[int, int, int, int, int, int, int]] = field(default_factory=list)
+    #: decode entries (mask, value, fast, near, slow, kind, isa, two stencils), handlers as symbol numbers
+    entries: list[tuple[int, int, int, int, int, int, int, int, int]] = field(default_factory=list)
     #: for each of 65536 buckets the index of its first entry
     buckets: bytes = b""
     #: prefixed instructions by the suffix's primary opcode: (mask, value, fast, slow, isa), masks of 64 bits
@@ -48,6 +49,10 @@ class Bundle:
     boundary: int = 0  #: the symbol for a prefix that is the last word of a 64-byte block
     #: routine -> state fields that it may touch, those of routines that it calls included
     touched: dict[str, set[str]] = field(default_factory=dict)
+    #: the table of stencils, the symbols that it names, the constants of its code
+    stencils: bytes = b""
+    stencil_symbols: list[str] = field(default_factory=list)
+    constants: bytes = b""
 
 
 def cache_directory() -> Path:
@@ -142,14 +147,45 @@ def build(progress: Progress | None = None) -> Bundle:
 
         bundle.touched = _trace_routines(compile_soon)
         share = -(-len(variants) // MODULES)
+        stencils = []
         for n in range(MODULES):
-            _trace_handlers(variants[n * share : (n + 1) * share], compile_soon)
+            some = variants[n * share : (n + 1) * share]
+            _trace_handlers(some, compile_soon)
+            if platform.machine() == "x86_64":
+                module, flags = _trace_stencils(some)
+                stencils.append((pool.submit(compiler.compile_module, module, compiler.Effort.STENCILS), module, flags))
             report("tracing", n + 1, MODULES)
         for n, job in enumerate(jobs):
             bundle.objects.append(job.result())
             report("compiling", n + 1, len(jobs))
-    _fill_table(bundle, variants, list(native_flow.SPECIALS))
+        places = _stencil_table(bundle, stencils)
+    _fill_table(bundle, variants, list(native_flow.SPECIALS), places)
     return bundle
+
+
+def _trace_stencils(variants: Sequence[handlers.Variant]) -> tuple[Module, dict[str, int]]:
+    """A module of stencils, and the flags of each."""
+    module, flags = Module(platform.machine()), {}
+    for variant in variants:
+        for near in (False, True) if variant.kind else (False,):
+            traced = stencil.trace_stencil(module, variant, near)
+            if traced is not None:
+                uses_rec, goes_on = traced
+                flags[stencil.symbol(variant, near)] = USES_REC * uses_rec | GOES_ON * goes_on
+    return module, flags
+
+
+def _stencil_table(
+    bundle: Bundle, jobs: Sequence[tuple[Future[bytes], Module, dict[str, int]]]
+) -> dict[str, int]:
+    """Put the stencils into the bundle; where each one's header is."""
+    table, places = Table(), dict[str, int]()
+    for job, module, flags in jobs:
+        holes = {name[1:]: node for node, name in module.holes.items()}
+        table.add_object(job.result(), holes, flags, places)
+    bundle.stencils, bundle.constants = bytes(table.image), bytes(table.constants)
+    bundle.stencil_symbols = table.symbols
+    return places
 
 
 def _trace_routines(compile_soon: CompileSoon) -> dict[str, set[str]]:
@@ -192,7 +228,9 @@ def _closure(used: dict[str, set[str]]) -> dict[str, set[str]]:
     return closed
 
 
-def _fill_table(bundle: Bundle, variants: Sequence[handlers.Variant], specials: list[str]) -> None:
+def _fill_table(
+    bundle: Bundle, variants: Sequence[handlers.Variant], specials: list[str], places: dict[str, int]
+) -> None:
     numbers: dict[str, int] = {}
 
     def number(symbol: str) -> int:
@@ -201,13 +239,17 @@ def _fill_table(bundle: Bundle, variants: Sequence[handlers.Variant], specials: 
     for name in ("lp_decode", *specials):
         number(name)
     rows = [
-        (v.mask, v.value, number(v.fast), number(v.near), number(v.slow), v.kind, v.isa)
+        (
+            *(v.mask, v.value, number(v.fast), number(v.near), number(v.slow), v.kind, v.isa),
+            places.get(stencil.symbol(v, False), 0),
+            places.get(stencil.symbol(v, bool(v.kind)), 0),
+        )
         for v in variants
         if v.instruction.prefix is None
     ]
     rows.sort(key=lambda r: -r[0].bit_count())
     illegal = number("lp_undefined")
-    _bucketize(bundle, rows, (0, 0, illegal, illegal, illegal, 0, 0))
+    _bucketize(bundle, rows, (0, 0, illegal, illegal, illegal, 0, 0, 0, 0))
     _fill_prefixed(bundle, [v for v in variants if v.instruction.prefix], number)
     bundle.symbols = list(numbers)
 
@@ -268,9 +310,9 @@ def decode_image(bundle: Bundle, offsets: Sequence[int]) -> bytes:
     starts = struct.unpack("<65536I", bundle.buckets)
     table = struct.pack("<65536I", *(head + s * ENTRY for s in starts))
     body = bytearray()
-    for mask, value, fast, near, slow, kind, isa in bundle.entries:
+    for mask, value, fast, near, slow, *rest in bundle.entries:
         places = offsets[fast], offsets[near], offsets[slow]
-        body += struct.pack("<IIiiiIIi", mask, value, *places, kind, isa, 0)
+        body += struct.pack("<IIiiiIIIII", mask, value, *places, *rest, 0)
     return table + bytes(body)
 
 

@@ -38,8 +38,10 @@ def host_description() -> str:
 ARCH = platform.machine()
 
 
-def target_machine(opt: int = 2, *, pic: bool = False) -> Any:
-    """A code generator for this host; ``pic``: position independent, for regions."""
+def target_machine(opt: int = 2, *, pic: bool = False, near: bool = False) -> Any:
+    """A code generator for this host; ``pic``: position independent, for regions; ``near``: all symbols
+    are within reach, for stencils.
+    """
     _initialize()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(
@@ -47,8 +49,8 @@ def target_machine(opt: int = 2, *, pic: bool = False) -> Any:
         features=llvm.get_host_cpu_features().flatten(),
         opt=opt,
         reloc="pic" if pic else "static",
-        codemodel="small" if pic else "jitdefault",
-        jit=not pic,
+        codemodel="small" if pic or near else "jitdefault",
+        jit=not (pic or near),
     )
 
 
@@ -64,12 +66,14 @@ class Effort(enum.Enum):
     ROUTINES = (1, 2)
     FAST = (0, 2)
     SLOW = (0, 0)
+    STENCILS = (0, 2, True)
     REGION = ROUTINES
 
 
 def compile_module(module: Module, effort: Effort) -> bytes:
     """Optimise and compile; gives an object file."""
-    return _compile(module, target_machine(effort.value[1]), effort.value[0])
+    near = len(effort.value) > 2
+    return _compile(module, target_machine(effort.value[1], near=near), effort.value[0])
 
 
 def _compile(module: Module, machine: Any, level: int) -> bytes:

@@ -21,11 +21,14 @@ from lpar.cpu.arena import Arena
 from lpar.cpu.layout import STATE_SIZE, State
 from lpar.cpu.native_code import STRIDE
 from lpar.cpu.native_shared import SHARED, SHARED_SIZE
+from lpar.cpu.stencil_table import addresses
 from lpar.errors import HostError, InternalError
 
 TICKS_PER_SECOND = 512_000_000
 MAP_NORESERVE = 0x4000
 LPCR_LD = 1 << 17
+UNITS_SIZE = 512 << 20  #: bytes of address space for units; taken as used
+UNITS_SHARE = 128 << 20  #: an engine's part of it
 RETRY = TICKS_PER_SECOND // 1000  #: look again after a millisecond at a vCPU that was told of its deadline
 
 
@@ -72,8 +75,20 @@ class Code:
         self.link_addresses = [self._linker.address(name) for name in names]
         self.touched = bundle.touched
         self.arena, self.no_arena = self._arena()
+        self.units = Arena(self.base, UNITS_SIZE) if self.arena is not None else None
+        if self.units is not None:
+            self._load_stencils(bundle)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
         self.run = prototype(self._linker.address("lp_run"))
+
+    def _load_stencils(self, bundle: build.Bundle) -> None:
+        """The table that native_unit copies from, and what its code refers to."""
+        self.stencils = self._table(bundle.stencils)
+        constants = Arena(self.base, (len(bundle.constants) + 0xFFFF) & ~0xFFFF).add(bundle.constants)
+        assert constants is not None
+        self.stencil_symbols = self._table(
+            addresses(bundle.stencil_symbols, constants, self._linker.address)
+        )
 
     def _arena(self) -> tuple[Arena | None, str]:
         """Room for compiled regions, now that it can be had near the handlers; if none, why."""
@@ -136,6 +151,7 @@ class Engine:
         self.hpt: Region | None = None
         self.timer = Timer(self)
         self.jit: Any = None
+        self._units_used = False
         self._shared[SHARED["timer_fd"] // 8] = self.timer.fd
 
     def share(self, name: str, value: int, index: int = 0) -> None:
@@ -165,6 +181,22 @@ class Engine:
             thread.state.set("hpt_mask", (1 << (order - 7)) - 1)
         return memoryview(self.hpt.map)
 
+    def start_units(self) -> None:
+        """Compile what runs by copying stencils; without effect where the host has no executable memory."""
+        code = self.code
+        if code.units is None:
+            return
+        code.units.enter()
+        self._units_used = True
+        start = code.units.take(UNITS_SHARE)
+        if start is None:
+            return
+        self.share("units_next", start)
+        self.share("units_end", start + UNITS_SHARE)
+        for thread in self.threads:
+            thread.state.set("stencil_table", code.stencils.address)
+            thread.state.set("stencil_symbols", code.stencil_symbols.address)
+
     def start_jit(self) -> None:
         """Compile what is hot from now on; without effect where the host has no executable memory for us."""
         from lpar.cpu.jit import Jit
@@ -177,6 +209,8 @@ class Engine:
         if self.jit is not None:
             self.jit.close()
         self.timer.close()
+        if self._units_used and self.code.units is not None:
+            self.code.units.leave()
         for thread in self.threads:
             os.close(thread.wake_fd)
             thread.block.retire()

@@ -86,11 +86,18 @@ class HandlerCpu(TraceCpu):
 
     def instruction(self) -> IrBits:
         """The instruction word, or prefix << 32 | suffix; a suffix wiped meanwhile is decoded again."""
+        word = self.word if self.fast else self._read_word()
         if not self.prefixed:
-            return self.word
+            return word
         suffix = self.raw_load(self.rec + 8, 32, 8).zext(64)
         self.cold_if(suffix == 0, "lp_decode")
-        return (self.word << 32) | suffix
+        return (word << 32) | suffix
+
+    def _read_word(self) -> IrBits:
+        """The word from the record: stencils come to slow handlers without it; wiped, it is decoded again."""
+        word = self.raw_load(self.rec, 32, 8).zext(64)
+        self.cold_if(word == 0, "lp_decode")
+        return word
 
     def _mask(self, ea: Any) -> Any:
         self._uses_mode()
@@ -137,7 +144,7 @@ class HandlerCpu(TraceCpu):
 
     def _poll_at(self, rec: IrBits) -> None:
         f: Function = self.f
-        cold, hot = f.new_block(), f.new_block()
+        cold, hot = f.new_block(cold=True), f.new_block()
         f.branch((self.exit_request != 0).ref, cold, hot, COLD)
         f.place(cold)
         try:
@@ -150,7 +157,7 @@ class HandlerCpu(TraceCpu):
         f: Function = self.f
         if condition.c == 0:
             return
-        cold, hot = f.new_block(), f.new_block()
+        cold, hot = f.new_block(cold=True), f.new_block()
         f.branch(condition.ref, cold, hot, COLD)
         f.place(cold)
         try:
@@ -233,7 +240,7 @@ class HandlerCpu(TraceCpu):
 
         wanted = self.rt.call(interrupts_wanted, self)
         f: Function = self.f
-        cold, hot = f.new_block(), f.new_block()
+        cold, hot = f.new_block(cold=True), f.new_block()
         f.branch(wanted.ref, cold, hot, COLD)
         f.place(cold)
         try:

@@ -101,7 +101,8 @@ def _numbered(value: IrBits, field: Field) -> IrBits:
     return (value + field.plus) & ((1 << (field.width + field.scale)) - 1) if field.plus else value
 
 
-def _arguments(cpu: HandlerCpu, variant: Variant) -> list[Any]:
+def arguments(cpu: HandlerCpu, variant: Variant) -> list[Any]:
+    """What a variant's body takes: static values, and the fields of the instruction word."""
     out: list[Any] = []
     word = cpu.instruction() if len(variant.statics) < len(variant.instruction.fields) else cpu.word
     for field in variant.instruction.fields:
@@ -125,7 +126,7 @@ def trace(module: Module, variant: Variant, flavour: str) -> bool:
     )
     try:
         cpu.require(variant.instruction.needs)
-        cpu.rt.call(variant.instruction.body, cpu, *_arguments(cpu, variant))
+        cpu.rt.call(variant.instruction.body, cpu, *arguments(cpu, variant))
         cpu.next()
     except Done:
         pass

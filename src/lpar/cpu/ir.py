@@ -24,10 +24,11 @@ COLD = "!prof !0"  # weights: unlikely to be taken (see Module.text)
 class Block:
     """A basic block under construction."""
 
-    __slots__ = ("done", "label", "lines")
+    __slots__ = ("cold", "done", "label", "lines")
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, cold: bool) -> None:
         self.label = label
+        self.cold = cold  # comes last in the text: LLVM then makes one conditional jump of an exit
         self.lines: list[str] = []
         self.done = False
 
@@ -43,10 +44,10 @@ class Function:
         self.block = self.new_block()
         self.blocks.append(self.block)
 
-    def new_block(self) -> Block:
+    def new_block(self, *, cold: bool = False) -> Block:
         """A block not yet placed in the function."""
         self._names += 1
-        return Block(f"b{self._names}")
+        return Block(f"b{self._names}", cold)
 
     def place(self, block: Block) -> None:
         """Append ``block`` to the function and go on in it."""
@@ -84,7 +85,7 @@ class Function:
     def text(self) -> str:
         """The function's IR."""
         out = [self.header + " {"]
-        for block in self.blocks:
+        for block in sorted(self.blocks, key=lambda b: b.cold):
             if not block.done:
                 raise AssertionError(f"block without end in {self.header}")
             out.append(block.label + ":")
@@ -101,10 +102,23 @@ class Module:
         self.functions: list[str] = []
         self.declared: dict[str, str] = {}
         self.defined: set[str] = set()
+        self.holes: dict[tuple[Any, ...], str] = {}  # node -> symbol, see holes.py
 
     def declare(self, name: str, text: str) -> None:
         """Note that the module uses the external symbol ``name``."""
         self.declared[name] = text
+
+    def hole(self, node: tuple[Any, ...], width: int) -> str:
+        """The symbol whose address stands for a value that is known when the code is copied."""
+        from lpar.cpu.holes import bounds
+
+        if node not in self.holes:
+            name = self.holes[node] = f"@v{len(self.holes)}"
+            low, high = bounds(node, width)
+            known = -(1 << 31) <= low and high < 1 << 31
+            span = f"i64 {low}, i64 {high + 1}" if known else "i64 -1, i64 -1"
+            self.declare(name, f"{name} = external hidden global i8, align 1, !absolute_symbol !{{{span}}}")
+        return self.holes[node]
 
     def define(self, name: str, text: str) -> None:
         """Add a finished definition."""
@@ -180,13 +194,25 @@ class IrBits:
         b = self._other(other)
         if self.c is not None and b.c is not None:
             return self._const(getattr(Bits(self.c, self.w), method)(Bits(b.c, self.w)).v, self.w)
+        if (patched := self._patched(op, self.w, b)) is not None:
+            return patched
         return self._make(f"{op} {self.type} {self.ref}, {b.ref}")
 
     def _compare(self, op: str, other: Any, method: str) -> IrBits:
         b = self._other(other)
         if self.c is not None and b.c is not None:
             return self._const(getattr(Bits(self.c, self.w), method)(Bits(b.c, self.w)).v, 1)
+        if (patched := self._patched(op, 1, b)) is not None:
+            return patched
         return self._make(f"icmp {op} {self.type} {self.ref}, {b.ref}", 1)
+
+    def _patched(self, op: str, width: int, *others: IrBits) -> IrBits | None:
+        """The operation as a hole of a stencil, if all that it needs is known when the code is copied."""
+        if type(self) is IrBits and all(type(b) is IrBits for b in others):
+            return None
+        from lpar.cpu.holes import fold
+
+        return fold(op, width, self, *others)
 
     # -- arithmetic and logic -----------------------------------------------------------------
     def __add__(self, other: Any) -> IrBits:
@@ -262,6 +288,8 @@ class IrBits:
             return self
         if self.c is not None and amount.c is not None:
             return self._const(getattr(Bits(self.c, self.w), method)(amount.c).v, self.w)
+        if (patched := self._patched(op, self.w, amount)) is not None:
+            return patched
         return self._make(f"{op} {self.type} {self.ref}, {amount.ref}")
 
     def __lshift__(self, n: Any) -> IrBits:
@@ -279,6 +307,8 @@ class IrBits:
         amount = self._amount(n)
         if self.c is not None and amount.c is not None:
             return self._const(Bits(self.c, self.w).rotl(amount.c).v, self.w)
+        if (patched := self._patched("rotl", self.w, amount)) is not None:
+            return patched
         return self._intrinsic("fshl", self.ref, self.ref, amount.ref)
 
     def _intrinsic(self, name: str, *refs: str, extra: str = "") -> IrBits:
@@ -330,6 +360,8 @@ class IrBits:
             return self
         if self.c is not None:
             return self._const(getattr(Bits(self.c, self.w), method)(width).v, width)
+        if (patched := self._patched(op, width)) is not None:
+            return patched
         to = f"<{self.n} x i{width}>" if self.n else f"i{width}"
         return self._make(f"{op} {self.type} {self.ref} to {to}", width)
 
@@ -360,6 +392,8 @@ class IrBits:
     def _unary(self, name: str, method: str, extra: str = "") -> IrBits:
         if self.c is not None:
             return self._const(getattr(Bits(self.c, self.w), method)().v, self.w)
+        if name != "bitreverse" and (patched := self._patched(name, self.w)) is not None:
+            return patched
         return self._intrinsic(name, self.ref, extra=extra)
 
     def clz(self) -> IrBits:
@@ -426,6 +460,8 @@ class IrBits:
         a, b = _pair(self.f, a, b)
         if self.c is not None:
             return a if self.c else b
+        if (patched := self._patched("select", a.w, a, b)) is not None:
+            return patched
         chosen = self.f.emit(f"select {self.type} {self.ref}, {a.type} {a.ref}, {b.type} {b.ref}")
         return IrBits(self.f, chosen, a.w, a.n)
 

@@ -94,6 +94,15 @@ ENGINE: dict[str, int] = {
     "links": 1024,  # addresses of routines and special handlers, see Code.links
     "samples": 64,  # ring of record addresses where polls found us
     "n_samples": 0,
+    # units (native_unit)
+    "stencil_table": 0,  # host address; 0: no units
+    "stencil_symbols": 0,
+    "unit_next": 0,  # where this vCPU writes its next unit
+    "unit_limit": 0,
+    "unit_place": 64,
+    "unit_pending": 64,
+    "unit_words": 64,
+    "unit_values": 64,
 }
 
 #: bits of ``pending``

@@ -13,6 +13,8 @@ Rules of this file (why no locks):
 * A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it
   reads the word again after it stored the record.  A store to a marked page writes the word first and wipes
   the record after.  So a stale record cannot survive.
+* A unit (native_unit) covers up to UNIT instructions from a record on: a store wipes as many records before
+  its own.
 * A store to a suffix wipes the record in front of it too, and a handler that finds no suffix decodes again:
   with a suffix of zeros the only prefixed instruction is pnop, which looks at none.
 * Page flags change by atomic operations only: the compiler's thread marks pages while vCPUs count stores.
@@ -25,7 +27,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.cpu import native_tlb
+from lpar.cpu import native_tlb, native_unit
 from lpar.cpu.layout import (
     CTLB_ENTRIES,
     CTLB_ENTRY,
@@ -35,6 +37,7 @@ from lpar.cpu.layout import (
     TLB_ENTRY,
     TLB_MODES,
 )
+from lpar.cpu.native_decode import find_entry, is_near
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
 from lpar.cpu.native_shared import NEW_PAGES, shared_field
 from lpar.cpu.native_tlb import note_fill
@@ -46,7 +49,7 @@ STRIDE = RECORDS + 64  #: bytes between two pages' records
 COMPILED = 0x80
 FORGIVE = 32  #: stores to a code page before it is taken for data
 NO_TAG = -1
-ENTRY = 32  #: bytes of a decode entry: mask, value, fast, near, slow, kind, isa
+PREFIX_ENTRY = 32
 
 
 @routine(args=(64, 64), returns=None)
@@ -57,6 +60,15 @@ def wipe_page(cpu: Any, page: Any, unmark: Any) -> None:
         cpu.clear(cpu.code_base[region] + page * STRIDE, RECORDS)
     if unmark != 0:
         cpu.raw_store(cpu.page_flags + page, cpu.const(0, 8))
+
+
+def wipe_records(cpu: Any, records: Any, start: Any, end: Any) -> None:
+    """Wipe a page's records from byte ``start`` to ``end``; those never written stay untouched memory."""
+    at = start
+    while at < end:
+        if cpu.raw_load(records + at, 64, 8) != 0:
+            cpu.raw_store(records + at, cpu.const(0), 8)
+        at = at + 8
 
 
 @routine(args=(64, 64), returns=None)
@@ -75,12 +87,11 @@ def stored_code(cpu: Any, real: Any, size: Any) -> None:
     else:
         cpu.raw_atomic("add", flag_at, cpu.const(1, 8))
         first = (real & 0xFFC) << 1
-        at = select(first == 0, first, first - 8)
         end = ((real & 0xFFF) + size + 3 & ~3) << 1
-        while at < end:
-            for region in range(3):
-                cpu.raw_store(cpu.code_base[region] + page * STRIDE + at, cpu.const(0), 8)
-            at = at + 8
+        for region in range(3):
+            before = 8 * (native_unit.UNIT - 1) if region == 0 else 8
+            start = select(first < before, cpu.const(0), first - before)
+            wipe_records(cpu, cpu.code_base[region] + page * STRIDE, start, end)
 
 
 @routine(args=(64,), returns=None)
@@ -150,21 +161,10 @@ def code_fill(cpu: Any, pc: Any) -> Any:
 @routine(args=(64, 64), returns=64)
 def find_handler(cpu: Any, word: Any, offset: Any) -> Any:
     """The handler offset (signed) for an instruction word at ``offset`` in its page."""
-    bucket = ((word >> 26) << 10) | ((word >> 1) & 0x3FF)
-    table = cpu.decode_table
-    entry = table + cpu.raw_load(table + bucket * 4, 32, 4).zext(64)
-    low = word.trunc(32)
-    while ((low & cpu.raw_load(entry, 32, 4)) != cpu.raw_load(entry + 4, 32, 4)) | (
-        cpu.raw_load(entry + 24, 32, 4).zext(64) > cpu.isa
-    ):
-        entry = entry + ENTRY
-    kind = cpu.raw_load(entry + 20, 32, 4)
+    entry = find_entry(cpu, word)
     if cpu.current_region != 0:
         return cpu.raw_load(entry + 16, 32, 4).sext(64)
-    i_form = select((word & 0x02000000) != 0, (word & 0x03FFFFFC) - 0x04000000, word & 0x03FFFFFC)
-    b_form = select((word & 0x8000) != 0, (word & 0xFFFC) - 0x10000, word & 0xFFFC)
-    target = offset + select(kind == 1, i_form, b_form)
-    near = (kind != 0) & (target < 0x1000)
+    near = is_near(cpu, entry, word, offset)
     return select(near, cpu.raw_load(entry + 12, 32, 4), cpu.raw_load(entry + 8, 32, 4)).sext(64)
 
 
@@ -177,7 +177,7 @@ def find_prefixed(cpu: Any, prefix: Any, suffix: Any) -> Any:
     while ((whole & cpu.raw_load(entry, 64, 8)) != cpu.raw_load(entry + 8, 64, 8)) | (
         cpu.raw_load(entry + 24, 32, 4).zext(64) > cpu.isa
     ):
-        entry = entry + ENTRY
+        entry = entry + PREFIX_ENTRY
     fast = cpu.current_region == 0
     return select(fast, cpu.raw_load(entry + 16, 32, 4), cpu.raw_load(entry + 20, 32, 4)).sext(64)
 
@@ -208,6 +208,8 @@ def decode_record(cpu: Any, record: Any) -> None:
         mark_code(cpu, page)
     address = cpu.ram_base + (page << 12) + offset
     again = cpu.const(1, 1)
+    if (cpu.stencil_table != 0) & (cpu.current_region == 0):
+        again = ~native_unit.decode_unit(cpu, record, address, offset)
     while again:
         raw = cpu.raw_load(address, 32, 4)
         word = select(cpu.le, raw, raw.bswap()).zext(64)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lpar.cpu import native_code, native_time, native_tlb
-from lpar.cpu.handler_cpu import SRR1_PREFIXED
+from lpar.cpu.handler_cpu import SRR1_PREFIXED, SRR1_PRIVILEGED
 from lpar.cpu.layout import (
     EXIT_HALTED,
     EXIT_HCALL,
@@ -261,6 +261,30 @@ def interrupt(cpu: Any) -> None:
     """Deliver the interrupt in ``word`` (vector, SRR1 bits above 32) at the current instruction."""
     deliver(cpu, cpu.word & 0xFFFFFFFF, cpu.word >> 32, cpu.cia)
     cpu.leave("lp_enter")
+
+
+@special("lp_privileged")
+def privileged(cpu: Any) -> None:
+    """A privileged instruction in problem state."""
+    cpu.leave("lp_interrupt", word=str(0x700 | SRR1_PRIVILEGED << 32))
+
+
+@special("lp_no_fp")
+def no_fp(cpu: Any) -> None:
+    """Floating-point unavailable."""
+    cpu.leave("lp_interrupt", word=str(0x800))
+
+
+@special("lp_no_vec")
+def no_vec(cpu: Any) -> None:
+    """Vector unavailable."""
+    cpu.leave("lp_interrupt", word=str(0xF20))
+
+
+@special("lp_no_vsx")
+def no_vsx(cpu: Any) -> None:
+    """VSX unavailable."""
+    cpu.leave("lp_interrupt", word=str(0xF40))
 
 
 @special("lp_illegal")

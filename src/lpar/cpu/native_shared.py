@@ -14,6 +14,8 @@ SHARED: dict[str, int] = {
     "stop": 24,  # timer thread: non-zero ends it
     "tlbie_lock": 32,
     "new_pages": 40,  # how many pages were marked as code; new_page has the last NEW_PAGES of them, plus one
+    "units_next": 48,  # the arena of units: host addresses of what is free and of its end
+    "units_end": 56,
     "states": 64,  # MAX_VCPUS addresses of state blocks
     "new_page": 64 + 8 * MAX_VCPUS,
 }

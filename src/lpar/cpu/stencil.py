@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Stencils: the cheap compiled tier.  Each instruction's code is compiled once with holes (holes.py) for what
+its word says, and copied and filled in when a guest instruction is first met (native_unit.py).
+
+Stencils exist for 64-bit little-endian mode on x86-64 hosts.
+
+Rules of this file:
+* A stencil is a ``ghccc`` function that goes on by a tail call of ``st_next``: that is where the next
+  instruction's copy follows.  Whatever else it calls lies within 2 GiB.
+* ``%rec`` is right in stencils that use it (``USES_REC``); others leave it behind (see native_unit).
+* On a TLB miss it jumps to the slow handler with nothing changed.  The code is compiled for size, so that
+  LLVM makes one conditional jump of such an exit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lpar.cpu.handler_cpu import HANDLER_ARGS, MSR_PR, HandlerCpu
+from lpar.cpu.handlers import Variant, arguments
+from lpar.cpu.holes import WORD, Hole
+from lpar.cpu.ir import Function, IrBits, Module
+from lpar.cpu.staging import Done
+
+NEXT = "st_next"
+ATTRIBUTES = 'nounwind optsize "no-jump-tables"="true" "no-builtin-memset"'
+FACILITIES = {"FP": (1 << 13, "lp_no_fp"), "VEC": (1 << 25, "lp_no_vec"), "VSX": (1 << 23, "lp_no_vsx")}
+
+
+class NoStencil(Exception):
+    """This instruction stays with its handler."""
+
+
+class StencilCpu(HandlerCpu):
+    """The ``cpu`` that a body sees while its stencil is traced."""
+
+    uses_rec: bool
+    goes_on: bool
+
+    def __init__(self, f: Function, *, near: bool, slow_symbol: str) -> None:
+        super().__init__(f, fast=True, near=near, slow_symbol=slow_symbol)
+        object.__setattr__(self, "uses_rec", False)
+        object.__setattr__(self, "goes_on", False)
+
+    @property
+    def word(self) -> IrBits:
+        """The instruction word: known when the code is copied."""
+        return Hole(self.f, WORD, 64)
+
+    @property
+    def rec(self) -> IrBits:
+        """The current record's address."""
+        object.__setattr__(self, "uses_rec", True)
+        return IrBits(self.f, "%rec", 64)
+
+    def state_ptr(self, offset: int, dynamic: IrBits | None = None) -> str:
+        """A pointer into the state block; with a hole, one displacement."""
+        if not isinstance(dynamic, Hole):
+            return super().state_ptr(offset, dynamic)
+        whole = dynamic + offset
+        return str(self.f.emit(f"getelementptr i8, ptr %s, i64 {whole.ref}"))
+
+    def next(self) -> None:
+        """Go on with the next instruction's copy."""
+        object.__setattr__(self, "goes_on", True)
+        self.leave(NEXT, rec="%rec ")
+
+    def leave(self, target: str, rec: str = "%rec", word: str = "%word", tlb: str = "%tlb") -> None:
+        """Tail-call a handler by symbol."""
+        if rec == "%rec":
+            object.__setattr__(self, "uses_rec", True)
+        super().leave(target, rec, word, tlb)
+
+    def fence(self, kind: str) -> None:
+        """Barriers; isync goes by the record, so that changed code is seen."""
+        super().fence(kind)
+        if kind == "isync":
+            self.dispatch(self.rec + 8)
+
+    def libc(self, name: str, *args: Any) -> IrBits:
+        """The C library is out of reach."""
+        raise NoStencil(name)
+
+    def _fill(self, address: Any, size: Any, byte: int) -> None:
+        raise NoStencil("memset")
+
+    def require(self, needs: tuple[str, ...]) -> None:
+        """Check that MSR enables the facilities."""
+        if "PRIV" in needs:
+            self.cold_if((self.msr & MSR_PR) != 0, "lp_privileged")
+        for name, (bit, target) in FACILITIES.items():
+            if name in needs:
+                self.cold_if((self.msr & bit) == 0, target)
+
+
+def trace_stencil(module: Module, variant: Variant, near: bool) -> tuple[bool, bool] | None:
+    """Define a variant's stencil ``st_<name>``; whether it uses %rec, and goes on.  None: it has none."""
+    if variant.instruction.prefix is not None:
+        return None
+    f = Function(f"define ghccc void @{symbol(variant, near)}({HANDLER_ARGS}) {ATTRIBUTES}", module)
+    cpu = StencilCpu(f, near=near, slow_symbol=variant.name + "s")
+    try:
+        cpu.require(variant.instruction.needs)
+        cpu.rt.call(variant.instruction.body, cpu, *arguments(cpu, variant))
+        cpu.next()
+    except Done:
+        pass
+    except NoStencil:
+        return None
+    module.define("@" + symbol(variant, near), f.text())
+    return cpu.uses_rec, cpu.goes_on
+
+
+def symbol(variant: Variant, near: bool) -> str:
+    """A stencil's symbol."""
+    return f"st_{variant.name}{'n' if near else 'f'}"
