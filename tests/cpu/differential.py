@@ -59,6 +59,9 @@ def engine_problems(
     wanted = [adjust(e) for _, e in rows]
     got = map(adjust, run_engine(cases, little=little, model=model))
     problems = differing("interpreter, LE" if little else "interpreter, BE", cases, wanted, got, ignore)
+    if little:
+        got = map(adjust, run_engine(cases, model=model, tier="units"))
+        problems += differing("units", cases, wanted, got, ignore)
     if little and not any(c.before.memory for c in cases):
         got = map(adjust, run_engine(cases, little=False, model=model))
         problems += differing("interpreter, BE", cases, wanted, got, ignore)

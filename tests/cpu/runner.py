@@ -210,8 +210,10 @@ _SCALARS = ("lr", "ctr", "fpscr", "vscr", "tar")
 class Cases:
     """Runs cases in one mode on a bench of its own."""
 
-    def __init__(self, model: str = "POWER10") -> None:
+    def __init__(self, model: str = "POWER10", tier: str = "interpreter") -> None:
         self.bench = Bench(model=model)
+        if tier == "units":
+            self.bench.engine.start_units()
         self.bench.fill_vectors()
         self.radix = Radix(self.bench.memory, TABLES)
         self.radix.map(CODE, CODE, PAGE_R | PAGE_W | PAGE_X)
@@ -235,7 +237,10 @@ class Cases:
         """Put the state block and memory as the case wants them; ``keep_code``: what is decoded stays."""
         before, state = case.before, self.state
         self._map_buffer(len(before.memory))
+        room = state.get("unit_next"), state.get("unit_limit")
         state.bytes[: len(self.template)] = self.template
+        state.set("unit_next", room[0])
+        state.set("unit_limit", room[1])
         struct.pack_into("<32Q", state.bytes, _GPR, *before.gpr)
         vsr = b"".join(v.to_bytes(16, "little") for v in before.vsr)
         state.bytes[_VSR : _VSR + len(vsr)] = vsr
@@ -294,19 +299,24 @@ class Cases:
 
 
 @functools.cache
-def cases_on(model: str) -> Cases:
-    """One bench for each CPU model, for the whole session."""
-    return Cases(model)
+def cases_on(model: str, tier: str = "interpreter") -> Cases:
+    """One bench for each CPU model and tier, for the whole session."""
+    return Cases(model, tier)
 
 
 def run_engine(
-    cases: Sequence[Case], *, little: bool = True, wide: bool = True, model: str = "POWER10"
+    cases: Sequence[Case],
+    *,
+    little: bool = True,
+    wide: bool = True,
+    model: str = "POWER10",
+    tier: str = "interpreter",
 ) -> list[State]:
-    """The states after ``cases`` on the interpreter; ``wide``: 64-bit mode.
+    """The states after ``cases`` on a tier, interpreter or units; ``wide``: 64-bit mode.
 
     Raises RuntimeError when a case ends in no interrupt (it loops, or left for the machine).
     """
-    bench = cases_on(model)
+    bench = cases_on(model, tier)
     with watchdog(bench.bench):
         return [bench.run(case, little=little, wide=wide) for case in cases]
 

@@ -37,14 +37,16 @@ FUNCTION = 0x5000
 LI1, LI2, BLR = 0x38600001, 0x38600002, 0x4E800020
 
 
-@pytest.fixture(params=[False, True], ids=["decoded", "compiled"])
+@pytest.fixture(params=["decoded", "units", "compiled", "units and compiled"])
 def machine(request: pytest.FixtureRequest) -> Iterator[tuple[Bench, bool]]:
     """A bench, and whether functions are compiled before they change."""
     bench = Bench()
     bench.fill_vectors()
-    if request.param and not bench.start_jit():
+    if "units" in request.param:
+        bench.engine.start_units()
+    if "compiled" in request.param and not bench.start_jit():
         pytest.skip("no compiled tier here")
-    yield bench, request.param
+    yield bench, "compiled" in request.param
     bench.close()
 
 

@@ -257,7 +257,7 @@ class SoftAccelerator:
         if self._jit:
             tiers = os.environ.get("LPAR_TIERS", "units,regions")
             if "units" in tiers:
-                self._engine.start_units()
+                self._engine.start_units(int(os.environ.get("LPAR_ROOM", 128 << 20)))
             if "regions" in tiers:
                 self._engine.start_jit()
         return vcpus

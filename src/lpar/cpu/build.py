@@ -152,23 +152,26 @@ def build(progress: Progress | None = None) -> Bundle:
             some = variants[n * share : (n + 1) * share]
             _trace_handlers(some, compile_soon)
             if platform.machine() == "x86_64":
-                module, flags = _trace_stencils(some)
-                stencils.append((pool.submit(compiler.compile_module, module, compiler.Effort.STENCILS), module, flags))
+                module, flags = _trace_stencils(some, bundle.touched)
+                job = pool.submit(compiler.compile_module, module, compiler.Effort.STENCILS)
+                stencils.append((job, module, flags))
             report("tracing", n + 1, MODULES)
-        for n, job in enumerate(jobs):
-            bundle.objects.append(job.result())
+        for n, made in enumerate(jobs):
+            bundle.objects.append(made.result())
             report("compiling", n + 1, len(jobs))
         places = _stencil_table(bundle, stencils)
     _fill_table(bundle, variants, list(native_flow.SPECIALS), places)
     return bundle
 
 
-def _trace_stencils(variants: Sequence[handlers.Variant]) -> tuple[Module, dict[str, int]]:
+def _trace_stencils(
+    variants: Sequence[handlers.Variant], touched: dict[str, set[str]]
+) -> tuple[Module, dict[str, int]]:
     """A module of stencils, and the flags of each."""
     module, flags = Module(platform.machine()), {}
     for variant in variants:
         for near in (False, True) if variant.kind else (False,):
-            traced = stencil.trace_stencil(module, variant, near)
+            traced = stencil.trace_stencil(module, variant, near, touched)
             if traced is not None:
                 uses_rec, goes_on = traced
                 flags[stencil.symbol(variant, near)] = USES_REC * uses_rec | GOES_ON * goes_on

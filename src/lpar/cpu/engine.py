@@ -181,18 +181,22 @@ class Engine:
             thread.state.set("hpt_mask", (1 << (order - 7)) - 1)
         return memoryview(self.hpt.map)
 
-    def start_units(self) -> None:
-        """Compile what runs by copying stencils; without effect where the host has no executable memory."""
+    def start_units(self, room: int = UNITS_SHARE) -> None:
+        """Compile what runs by copying stencils; without effect where the host has no executable memory.
+
+        ``room``: bytes for the copies; when they are full, all are forgotten.
+        """
         code = self.code
         if code.units is None:
             return
         code.units.enter()
         self._units_used = True
-        start = code.units.take(UNITS_SHARE)
+        start = code.units.take(room)
         if start is None:
             return
+        self.share("units_start", start)
         self.share("units_next", start)
-        self.share("units_end", start + UNITS_SHARE)
+        self.share("units_end", start + room)
         for thread in self.threads:
             thread.state.set("stencil_table", code.stencils.address)
             thread.state.set("stencil_symbols", code.stencil_symbols.address)

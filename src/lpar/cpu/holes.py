@@ -6,7 +6,7 @@ register offsets, immediates, masks.  While it is traced, whatever follows from 
 an expression that grows instead of becoming code.  Where code needs its value it names a symbol, which LLVM
 takes for an address known later; the relocation that this leaves behind is where the value goes.
 
-Nodes: ``("word",)``, ``("const", value)``, ``(operator, width, *operands)``; all values are kept zero-extended.
+Nodes: ``("word",)``, ``("const", value)``, ``(operator, width, *operands)``; values are zero-extended.
 """
 
 from __future__ import annotations
@@ -154,12 +154,12 @@ def evaluate(node: Node, word: int) -> int:
     operator, width, kept, *operands = node
     values = [evaluate(n, word) for n in operands]
     if operator == "select":
-        return values[1] if values[0] else values[2]
+        return int(values[1] if values[0] else values[2])
     if operator in ("zext", "trunc"):
-        return values[0] & ((1 << width) - 1)
+        return int(values[0] & ((1 << width) - 1))
     first = Bits(values[0], kept)
     if operator == "sext":
-        return first.sext(width).v
+        return int(first.sext(width).v)
     if operator in UNARY:
         return int(getattr(first, _METHODS[operator])().v)
     amount: Any = values[1] if operator in ("shl", "lshr", "ashr", "rotl") else Bits(values[1], kept)

@@ -115,7 +115,7 @@ class Module:
         if node not in self.holes:
             name = self.holes[node] = f"@v{len(self.holes)}"
             low, high = bounds(node, width)
-            known = -(1 << 31) <= low and high < 1 << 31
+            known = low >= -(1 << 31) and high < 1 << 31
             span = f"i64 {low}, i64 {high + 1}" if known else "i64 -1, i64 -1"
             self.declare(name, f"{name} = external hidden global i8, align 1, !absolute_symbol !{{{span}}}")
         return self.holes[node]

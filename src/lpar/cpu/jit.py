@@ -39,7 +39,7 @@ PREFIX, BLOCK = 1, 16  #: a prefix's primary opcode; words in a block that prefi
 SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
 NICE = 10  #: the compiler takes what the vCPUs leave
 PAGE = 4096
-THRESHOLD = 6  #: samples at one place before it is compiled: LLVM takes about 100 ms for a region
+THRESHOLD = 20  #: samples at one place before it is compiled: LLVM takes about 100 ms for a region
 DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
 
 

@@ -99,6 +99,7 @@ ENGINE: dict[str, int] = {
     "stencil_symbols": 0,
     "unit_next": 0,  # where this vCPU writes its next unit
     "unit_limit": 0,
+    "n_unit_flushes": 0,
     "unit_place": 64,
     "unit_pending": 64,
     "unit_words": 64,

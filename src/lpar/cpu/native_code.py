@@ -37,15 +37,14 @@ from lpar.cpu.layout import (
     TLB_ENTRY,
     TLB_MODES,
 )
-from lpar.cpu.native_decode import find_entry, is_near
+from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_entry, is_near
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
 from lpar.cpu.native_shared import NEW_PAGES, shared_field
 from lpar.cpu.native_tlb import note_fill
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
-RECORDS = 8192  #: bytes of records for a page
-STRIDE = RECORDS + 64  #: bytes between two pages' records
+RECORDS, STRIDE = RECORD_BYTES, RECORD_STRIDE
 COMPILED = 0x80
 FORGIVE = 32  #: stores to a code page before it is taken for data
 NO_TAG = -1

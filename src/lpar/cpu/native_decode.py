@@ -7,6 +7,8 @@ from typing import Any
 
 from lpar.isa.values import select
 
+RECORD_BYTES = 8192  #: of records for a page
+RECORD_STRIDE = RECORD_BYTES + 64  #: between two pages' records
 ENTRY = 40  #: bytes: mask, value, fast, near, slow, kind, isa, stencil, stencil inside the page, unused
 
 

@@ -16,11 +16,13 @@ SHARED: dict[str, int] = {
     "new_pages": 40,  # how many pages were marked as code; new_page has the last NEW_PAGES of them, plus one
     "units_next": 48,  # the arena of units: host addresses of what is free and of its end
     "units_end": 56,
-    "states": 64,  # MAX_VCPUS addresses of state blocks
-    "new_page": 64 + 8 * MAX_VCPUS,
+    "units_start": 64,
+    "units_lock": 72,  # non-zero: somebody makes room
+    "states": 128,  # MAX_VCPUS addresses of state blocks
+    "new_page": 128 + 8 * MAX_VCPUS,
 }
 NEW_PAGES = 4096
-SHARED_SIZE = 64 + 8 * MAX_VCPUS + 8 * NEW_PAGES
+SHARED_SIZE = 128 + 8 * MAX_VCPUS + 8 * NEW_PAGES
 
 
 def shared_field(cpu: Any, name: str) -> Any:

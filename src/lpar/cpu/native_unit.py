@@ -19,7 +19,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.cpu.native_decode import find_stencil
+from lpar.cpu import native_tlb
+from lpar.cpu.layout import SLOTS
+from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_stencil
 from lpar.cpu.native_shared import shared_field
 from lpar.cpu.stencil_table import FOLLOW, GOES_ON, IMMEDIATE, MAX_CODE, OPERATION, OPERATORS, PATCH, USES_REC
 from lpar.isa.routine import routine
@@ -162,7 +164,63 @@ def have_room(cpu: Any) -> Any:
             cpu.unit_next = start
             cpu.unit_limit = start + CHUNK
             room = cpu.const(1, 1)
+        else:
+            make_room(cpu)
     return room
+
+
+@routine(args=(), returns=None)
+def make_room(cpu: Any) -> None:
+    """The arena is full: forget all units and start over.  Meanwhile there are no new ones.
+
+    Every vCPU first loses its piece, then passes a poll (it may be writing a unit); all records into units
+    are wiped; every vCPU passes another poll, so that none is inside a unit.  A vCPU that waits for others
+    counts as outside, so stencils never call what waits (stencil.py).
+    """
+    lock = shared_field(cpu, "units_lock")
+    _, mine = cpu.raw_cas(lock, cpu.const(0), cpu.const(1))
+    if mine:
+        wait_for_all(cpu, cpu.const(1))
+        page, pages = cpu.const(0), cpu.ram_size >> 12
+        while page < pages:
+            if cpu.raw_load(cpu.page_flags + page, 8) != 0:
+                wipe_units(cpu, page)
+            page = page + 1
+        wait_for_all(cpu, cpu.const(0))
+        cpu.n_unit_flushes = cpu.n_unit_flushes + 1
+        cpu.raw_store(
+            shared_field(cpu, "units_next"), cpu.raw_load(shared_field(cpu, "units_start"), 64, 8), 8
+        )
+        cpu.raw_atomic("xchg", lock, cpu.const(0))
+
+
+@routine(args=(64,), returns=None)
+def wait_for_all(cpu: Any, take: Any) -> None:
+    """Wait until every other vCPU has passed a poll or is outside; ``take``: first take all pieces away."""
+    count = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
+    own = cpu.state_address("gpr")
+    n = cpu.const(0)
+    while n < count:
+        other = cpu.raw_load(shared_field(cpu, "states") + n * 8, 64, 8)
+        if take != 0:
+            cpu.raw_store(other + SLOTS["unit_limit"].offset, cpu.const(0), 8)
+        if other != own:
+            native_tlb.wait_for_poll(cpu, other)
+        n = n + 1
+
+
+@routine(args=(64,), returns=None)
+def wipe_units(cpu: Any, page: Any) -> None:
+    """Wipe the records of a page that lead into units."""
+    start = cpu.raw_load(shared_field(cpu, "units_start"), 64, 8)
+    size = cpu.raw_load(shared_field(cpu, "units_end"), 64, 8) - start
+    record = cpu.code_base[0] + page * RECORD_STRIDE
+    end = record + RECORD_BYTES
+    while record < end:
+        value = cpu.raw_load(record, 64, 8)
+        if value.sar(32) + cpu.handler_base - start < size:
+            cpu.raw_cas(record, value, cpu.const(0))
+        record = record + 8
 
 
 def add_rec(cpu: Any, to: Any, count: Any) -> Any:
@@ -242,7 +300,8 @@ def decode_unit(cpu: Any, record: Any, address: Any, offset: Any) -> Any:
     ``address``: of the word in host memory, ``offset``: in its page.
     """
     done = cpu.const(0, 1)
-    if have_room(cpu):
+    room = have_room(cpu)
+    if room:
         left = 1024 - (offset >> 2)
         limit = select(left < UNIT, left, UNIT)
         count = write_unit(cpu, record, address, offset, limit)

@@ -5,7 +5,7 @@ The table is position independent: headers, then code, operations and patches, a
 
 | part | bytes | layout |
 |---|---|---|
-| header | 32 | code u32, size u16, flags u16, operations u32, how many u16, how many patches u16, patches u32 |
+| header | 32 | code u32, size u16, flags u16, operations u32, their number u16, of patches u16, patches u32 |
 | operation | 16 | operator u8, width u8, operands a b c u8, result's width u8, -, immediate u64 |
 | patch | 16 | offset u16, kind u8, value u8, symbol u32, addend i64 |
 
@@ -35,8 +35,8 @@ KINDS = {1: 0, 10: 1, 11: 1, 12: 2, 14: 3, 2: 4, 4: 4}
 ABSOLUTE, RELATIVE, FOLLOW = 3, 4, 5  #: patch kinds: up to ABSOLUTE a value; a symbol; what follows
 #: numbers of the operators in native_unit
 OPERATORS = {name: n for n, name in enumerate((
-    "field", "add", "mul", "shl", "lshr", "ashr", "and", "or", "xor", "sub", "const", "sext", "rotl", "eq", "ne",
-    "ult", "ule", "ugt", "uge", "slt", "sle", "sgt", "sge", "select",
+    "field", "add", "mul", "shl", "lshr", "ashr", "and", "or", "xor", "sub", "const", "sext", "rotl",
+    "eq", "ne", "ult", "ule", "ugt", "uge", "slt", "sle", "sgt", "sge", "select",
 ))}  # fmt: skip
 
 
@@ -79,8 +79,8 @@ class _Program:
         if operator == "and" and operands[1][0] == "const" and operands[0][0] == "lshr":
             source, amount = operands[0][3:5]
             if amount[0] == "const" and operands[0][1] == width:
-                numbers = (self.value(source), amount[1])
-                return self._emit(node, "field", width, width, numbers, operands[1][1])
+                place = (self.value(source), amount[1])
+                return self._emit(node, "field", width, width, place, operands[1][1])
         *first, last = operands
         numbers = tuple(self.value(n) for n in first)
         if last[0] == "const" and operator != "select":
@@ -167,7 +167,12 @@ def _stencils(data: bytes, constants: bytearray, base: int) -> Iterable[tuple[st
     sections = read_sections(data)
     constants += bytes(base - len(constants))
     for s in sections:
-        if s.flags & SHF_ALLOC and not s.flags & SHF_EXECINSTR and s.kind not in (SHT_RELA, SHT_NOBITS) and s.size:
+        if (
+            s.flags & SHF_ALLOC
+            and not s.flags & SHF_EXECINSTR
+            and s.kind not in (SHT_RELA, SHT_NOBITS)
+            and s.size
+        ):
             constants += bytes(-len(constants) % max(s.align, 16))
             s.place = len(constants)
             constants += data[s.offset : s.offset + s.size]
@@ -176,8 +181,11 @@ def _stencils(data: bytes, constants: bytearray, base: int) -> Iterable[tuple[st
     text = next(i for i, s in enumerate(sections) if s.flags & SHF_EXECINSTR and s.size)
     rela = next(s for s in sections if s.kind == SHT_RELA and s.info == text)
     found = sorted(_relocations(data, sections, rela, names))
-    functions = sorted((value, size, name) for name, kind, section, value, size in names
-                       if section == text and kind & 15 == 2)
+    functions = sorted(
+        (value, size, name)
+        for name, kind, section, value, size in names
+        if section == text and kind & 15 == 2
+    )
     at, start = 0, sections[text].offset
     for value, size, name in functions:
         stencil = Stencil(data[start + value : start + value + size], [])

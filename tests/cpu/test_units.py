@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Units: what holes evaluate to, what stencils patch, ways in and out, an arena that is full."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import random
+import struct
+from collections.abc import Iterator
+
+import pytest
+from tests.cpu.runner import CODE, LE, ME, SF, Bench, assembled
+
+from lpar.cpu.holes import Node, bounds, evaluate
+from lpar.cpu.stencil_table import OPERATION, Unsupported, _Program
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="stencils are for x86-64 hosts")
+KERNEL = SF | ME | LE
+WORD: Node = ("word",)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """A bench with units."""
+    made = Bench()
+    made.engine.start_units()
+    made.fill_vectors()
+    yield made
+    made.close()
+
+
+def constant(value: int) -> Node:
+    return ("const", value & ((1 << 64) - 1))
+
+
+def random_node(rng: random.Random, depth: int, width: int = 64) -> Node:
+    """An expression of ``width`` bits over the instruction word."""
+    if depth == 0:
+        return WORD if width == 64 and rng.random() < 0.7 else constant(rng.getrandbits(width))
+    choice = rng.choice(("binary", "shift", "extend", "compare", "select", "field"))
+    if choice == "field" and width == 64:
+        return (
+            "and",
+            64,
+            64,
+            ("lshr", 64, 64, WORD, constant(rng.randrange(32))),
+            constant(rng.choice((31, 63))),
+        )
+    if choice == "shift":
+        operator = rng.choice(
+            ("shl", "lshr", "ashr", "rotl") if width in (32, 64) else ("shl", "lshr", "ashr")
+        )
+        return (operator, width, width, random_node(rng, depth - 1, width), constant(rng.randrange(width)))
+    if choice == "extend" and width > 8:
+        narrow = rng.choice((1, 5, 8, width // 2))
+        inner = ("trunc", narrow, 64, random_node(rng, depth - 1))
+        return (rng.choice(("zext", "sext")), width, narrow, inner)
+    if choice == "select":
+        return (
+            "select",
+            width,
+            width,
+            compare_node(rng, depth - 1),
+            *(random_node(rng, depth - 1, width),) * 1,
+            random_node(rng, depth - 1, width),
+        )
+    if choice == "compare":
+        return ("zext", width, 1, compare_node(rng, depth - 1)) if width > 1 else compare_node(rng, depth - 1)
+    operator = rng.choice(("add", "sub", "mul", "and", "or", "xor"))
+    return (operator, width, width, random_node(rng, depth - 1, width), random_node(rng, depth - 1, width))
+
+
+def compare_node(rng: random.Random, depth: int) -> Node:
+    width = rng.choice((8, 32, 64))
+    operator = rng.choice(("eq", "ne", "ult", "ule", "ugt", "uge", "slt", "sle", "sgt", "sge"))
+    return (operator, 1, width, random_node(rng, depth, width), random_node(rng, depth, width))
+
+
+def native_value(bench: Bench, program: _Program, number: int, word: int) -> int:
+    """What the native code makes of a program."""
+    state = bench.thread.state
+    table = ctypes.create_string_buffer(64 + len(program.code) + 16)
+    struct.pack_into("<IHH", table, 64 - 32 + 8, 64, len(program.code) // OPERATION, 0)
+    ctypes.memmove(ctypes.addressof(table) + 64, bytes(program.code), len(program.code))
+    state.set("stencil_table", ctypes.addressof(table))
+    run = bench.engine.code.routine("make_values", ctypes.c_uint64, ctypes.c_uint64)
+    run(state.address, ctypes.addressof(table) + 32, word)
+    return state.get("unit_values", number)
+
+
+def test_native_values_are_those_of_the_expression(bench: Bench) -> None:
+    rng, seen = random.Random(1), 0
+    while seen < 400:
+        node = random_node(rng, rng.randrange(1, 5))
+        program = _Program()
+        try:
+            number = program.value(node)
+        except Unsupported:
+            continue
+        seen += 1
+        word = rng.getrandbits(32)
+        expected = evaluate(node, word)
+        assert native_value(bench, program, number, word) == expected, (node, hex(word))
+        low, high = bounds(node, 64)
+        assert low <= (expected - (1 << 64) if expected >> 63 else expected) <= high, (node, hex(word))
+
+
+def test_records_lead_into_a_unit(bench: Bench) -> None:
+    """Each instruction up to the branch has its own way in, with and without something pending."""
+    bench.execute(["li 3, 1", "addi 3, 3, 2", "ld 4, 0(5)", "addi 3, 3, 4", "addi 3, 3, 8", "b .+4"],
+                  msr=KERNEL, at=0x5000, r5=0x8000)  # fmt: skip
+    assert bench["r3"] == 15
+    units = range(bench.engine.shared_value("units_start"), bench.engine.shared_value("units_end"))
+    base = bench.engine.code.base
+    for n, left in enumerate((15, 14, 12, 12, 8, 0)):
+        record = bench.record(0x5000 + 4 * n)
+        assert base + (record >> 32) - (1 << 32 if record >> 63 else 0) in units
+        bench.cpu.set_reg("r3", 0)
+        bench.cpu.set_reg("pc", 0x5000 + 4 * n)
+        bench.go()
+        assert bench["r3"] == left
+
+
+def test_a_store_into_the_middle_of_a_unit(bench: Bench) -> None:
+    """The unit began long before the word that changes, and is left through isync."""
+    lines = [*["addi 3, 3, 1"] * 40, "blr"]
+    bench.put_code(0x6000, assembled(*lines), little=True)
+    call = ["mtctr 30", "bctrl"]
+    bench.execute(call, msr=KERNEL, r30=0x6000, r3=0)
+    assert bench["r3"] == 40
+    bench.execute(
+        ["stw 6, 0(4)", "isync", *call], msr=KERNEL, r30=0x6000, r3=0, r4=0x6000 + 4 * 39, r6=0x38630064
+    )
+    assert bench["r3"] == 139
+
+
+def test_a_full_arena_starts_over() -> None:
+    """Code of several times the arena's size runs, twice, and gives what it should."""
+    bench = Bench(ram=1 << 22)
+    bench.engine.start_units(1 << 17)
+    bench.fill_vectors()
+    body = [f"addi {3 + n % 8}, {3 + n % 8}, {n % 100}" for n in range(60)] + ["b .+4"]
+    bench.put_code(0x10000, [*assembled(*body) * 100, *assembled("blr")], little=True)
+    bench.execute(["mtctr 30", "bctrl", "bctrl"], msr=KERNEL, r30=0x10000, r3=0)
+    assert bench.thread.state.get("n_unit_flushes") > 0
+    expected = 2 * 100 * sum(n % 100 for n in range(60) if n % 8 == 0)
+    assert bench["r3"] == expected
+    bench.close()
+
+
+def test_units_of_two_engines_are_apart(bench: Bench) -> None:
+    other = Bench()
+    other.engine.start_units()
+    other.fill_vectors()
+    for each, value in ((bench, 5), (other, 7), (bench, 9)):
+        each.execute([f"li 3, {value}"], msr=KERNEL, at=CODE)
+        assert each["r3"] == value
+    ours = bench.engine.shared_value("units_start"), bench.engine.shared_value("units_end")
+    theirs = other.engine.shared_value("units_start"), other.engine.shared_value("units_end")
+    assert ours[1] <= theirs[0] or theirs[1] <= ours[0]
+    other.close()
