@@ -213,7 +213,7 @@ class Cases:
     def __init__(self, model: str = "POWER10", tier: str = "interpreter") -> None:
         self.bench = Bench(model=model)
         if tier == "units":
-            self.bench.engine.start_units()
+            self.bench.engine.start_units(16 << 20)
         self.bench.fill_vectors()
         self.radix = Radix(self.bench.memory, TABLES)
         self.radix.map(CODE, CODE, PAGE_R | PAGE_W | PAGE_X)

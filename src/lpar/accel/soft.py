@@ -23,6 +23,7 @@ MODELS = {
     "POWER9": Model(pvr=0x004E1202, isa=300, dec_bits=56),
     "POWER10": Model(pvr=0x00801200, isa=310, dec_bits=56),
 }
+TIERS = os.environ.get("LPAR_TIERS", "")  #: "units": compile no regions (for tests and measurements)
 _GPRS = {f"r{n}": n for n in range(32)}
 _KICKED, _HCALL = Exit(ExitReason.KICKED), Exit(ExitReason.HCALL)
 
@@ -255,10 +256,8 @@ class SoftAccelerator:
         vcpus = [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
         self._upkeep = Upkeep(self._engine)
         if self._jit:
-            tiers = os.environ.get("LPAR_TIERS", "units,regions")
-            if "units" in tiers:
-                self._engine.start_units(int(os.environ.get("LPAR_ROOM", 128 << 20)))
-            if "regions" in tiers:
+            self._engine.start_units()
+            if TIERS != "units":
                 self._engine.start_jit()
         return vcpus
 
