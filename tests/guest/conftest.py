@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import pytest
 
 from lpar.cli.guests import Guest
-from lpar.testing.shell import Shell, boot_debian
+from lpar.cli.kernels import Kernel
+from lpar.testing.console import Session
+from lpar.testing.shell import LPAR, Shell, boot_debian
 
 Boot = Callable[..., Shell]
 
@@ -55,6 +57,20 @@ def boot(debian: Guest) -> Iterator[Boot]:
 
     def start(*args: str, terminal: bool = False) -> Shell:
         shells.append(boot_debian(*args, terminal=terminal))
+        return shells[-1]
+
+    yield start
+    for shell in shells:
+        shell.session.close()
+
+
+@pytest.fixture
+def linux(debian_kernel: Kernel) -> Iterator[Boot]:
+    """Starts ``lpar boot linux`` with options, as ``boot`` does."""
+    shells: list[Shell] = []
+
+    def start(*args: str, terminal: bool = False) -> Shell:
+        shells.append(Shell(Session([*LPAR, "boot", "linux", *args], terminal=terminal)))
         return shells[-1]
 
     yield start

@@ -9,8 +9,7 @@ from tests.guest.conftest import Boot
 from tests.guest.test_machines import BROKEN
 
 from lpar.cli.kernels import Kernel
-from lpar.testing.console import Session
-from lpar.testing.shell import BOOT_TIMEOUT, LPAR, Shell
+from lpar.testing.shell import BOOT_TIMEOUT
 
 
 def test_rng(boot: Boot) -> None:
@@ -27,18 +26,18 @@ def test_rng(boot: Boot) -> None:
     assert shell.power_off() == 0
 
 
-def test_debians_kernel_alone(debian_kernel: Kernel) -> None:
+def test_debians_kernel_alone(linux: Boot, debian_kernel: Kernel) -> None:
     """The kernel package and lpar's initramfs: the driver of each device is loaded."""
-    shell = Shell(Session([*LPAR, "boot", "linux", "--rng"])).ready()
+    shell = linux("--rng").ready()
     assert shell.run("uname -r") == debian_kernel.version
     assert shell.run("cat /sys/class/misc/hw_random/rng_current") == "virtio_rng.0"
     assert not BROKEN.search(shell.run("dmesg"))
     assert shell.power_off() == 0
 
 
-def test_no_root_to_mount(debian_kernel: Kernel) -> None:
+def test_no_root_to_mount(linux: Boot) -> None:
     """A root= that is not there ends in a shell that says so."""
-    shell = Shell(Session([*LPAR, "boot", "linux", "-p", "root=/dev/vdz"]))
+    shell = linux("-p", "root=/dev/vdz")
     shell.session.expect(r"lpar: cannot mount /dev/vdz", BOOT_TIMEOUT)
     shell.ready()
     assert shell.power_off() == 0
