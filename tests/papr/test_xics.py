@@ -257,6 +257,14 @@ def new_xics(levels: dict[int, bool]) -> Xics:
     return xics
 
 
+def test_an_ended_interrupt_that_comes_again_does_not_hide_an_ipi() -> None:
+    levels: dict[int, bool] = {}
+    xics = new_xics(levels)
+    xics.set_mfrr(1, 0)
+    play(xics, [("pulse", 0, 0), ("route", 0, 5), ("end", 0, 255)])
+    assert xics.accept(1) & 0xFFFFFF == n.IRQ_IPI
+
+
 @settings(max_examples=300, deadline=None)
 @given(ACTIONS)
 def test_no_interrupt_is_ever_lost(actions: list[tuple[str, int, int]]) -> None:

@@ -13,6 +13,8 @@ any thread while the vCPU is not inside ``run``.  ``kick``, ``set_external_inter
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,3 +99,20 @@ class Vcpu(Protocol):
 
     def set_hash_table(self, order: int) -> None:
         """The partition's HPT: 2**order bytes, see ``Accelerator.hpt``."""
+
+
+class Natives(Protocol):
+    """Hypercalls that an accelerator can answer without an exit, just as the partition would.
+
+    It is a matter of speed only: an accelerator may have none, or leave single calls to the partition.
+    """
+
+    def answer(self, calls: Iterable[int]) -> None:
+        """These hypercalls need not exit from now on (numbers it does not know are ignored)."""
+
+    def table_lock(self) -> AbstractContextManager[object]:
+        """What everybody holds who changes the hashed page table."""
+
+    def set_yield_count(self, index: int, address: int, shared: bool) -> None:
+        """vCPU ``index`` keeps its dispatch count at guest-real ``address`` (0: nowhere); it is to change
+        around H_CEDE if the processors are ``shared``."""

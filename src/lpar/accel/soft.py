@@ -6,14 +6,15 @@ from __future__ import annotations
 import os
 import select
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from lpar.accel.protocol import Exit, ExitReason
-from lpar.cpu import layout
+from lpar.cpu import layout, native_hcalls
 from lpar.cpu.engine import TICKS_PER_SECOND, Code, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
-from lpar.cpu.upkeep import Upkeep
+from lpar.cpu.upkeep import TableLock, Upkeep
 from lpar.errors import InternalError
 
 MASK64 = (1 << 64) - 1
@@ -36,7 +37,7 @@ class SoftVcpu:
         self.index = thread.index
         self._state = thread.state
         self._wake_fd = thread.wake_fd
-        self._kicked = self._prodded = False
+        self._kicked = False
 
     # -- running -----------------------------------------------------------------------------------
     def run(self) -> Exit:
@@ -78,14 +79,14 @@ class SoftVcpu:
     # -- waiting -----------------------------------------------------------------------------------
     def wait(self) -> None:
         """H_CEDE: sleep until an interrupt is pending, or kicked, or prodded."""
-        while not (self._kicked or self._prodded or self._state.get("pending")):
+        while not (self._kicked or self._state.get("prodded") or self._state.get("pending")):
             left = self._until_decrementer()
             if left <= 0:
                 self._state.set("dec_level", 1)  # the interrupt comes with the first instruction
                 break
             if select.select([self._wake_fd], [], [], left)[0]:
                 os.eventfd_read(self._wake_fd)
-        self._prodded = False
+        self._state.set("prodded", 0)
 
     def _until_decrementer(self) -> float:
         """Seconds until the decrementer's exception."""
@@ -100,7 +101,7 @@ class SoftVcpu:
 
     def prod(self) -> None:
         """End a ``wait``."""
-        self._prodded = True
+        self._state.set("prodded", 1)
         os.eventfd_write(self._wake_fd, 1)
 
     # -- interrupts ----------------------------------------------------------------------------------
@@ -235,6 +236,32 @@ def no_jit(progress: Any = None) -> str:
     return code.no_arena if code.arena is None else ""
 
 
+class SoftNatives:
+    """Hypercalls answered in the engine: see ``accel.protocol.Natives``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def answer(self, calls: Iterable[int]) -> None:
+        """Answer these from now on, as far as we can."""
+        mask = sum(1 << (number >> 2) for number in native_hcalls.CALLS.intersection(calls))
+        for thread in self._engine.threads:
+            for i in range(2):
+                thread.state.set("hcalls", mask >> 64 * i, i)
+
+    def table_lock(self) -> AbstractContextManager[object]:
+        """The lock of the hashed page table."""
+        return TableLock(self._engine)
+
+    def set_yield_count(self, index: int, address: int, shared: bool) -> None:
+        """Where in guest memory the vCPU's dispatch count is."""
+        engine = self._engine
+        state = engine.threads[index].state
+        known = 0 < address <= engine.ram_size - 4
+        state.set("shares", int(shared))
+        state.set("yield_at", engine.ram_address + address if known else 0)
+
+
 class SoftAccelerator:
     """vCPUs on our own engine.
 
@@ -276,6 +303,12 @@ class SoftAccelerator:
         """Forget instructions decoded from a range of RAM."""
         if self._upkeep is not None:
             self._upkeep.memory_written(address, length)
+
+    def natives(self) -> SoftNatives:
+        """The hypercalls that the engine answers."""
+        if self._engine is None:
+            raise InternalError("no vCPUs yet")
+        return SoftNatives(self._engine)
 
     def close(self) -> None:
         """Free what the vCPUs use."""

@@ -270,6 +270,11 @@ class Thread:
             state.set("lpcr", LPCR_LD)
         self.flush_tlb()
 
+    @property
+    def busy(self) -> bool:
+        """Whether it executes guest code: neither in Python nor asleep."""
+        return self.running and not self.state.get("ceded")
+
     def run(self) -> int:
         """Run until an exit; gives the exit reason of ``layout``."""
         state = self.state
@@ -340,7 +345,7 @@ class Timer:
         nearest = self.NEVER
         for thread in self.engine.threads:
             state = thread.state
-            if not thread.running or state.get("dec_level"):
+            if not thread.busy or state.get("dec_level"):
                 continue
             deadline = (state.get("dec_deadline") - state.get("tb_offset")) & ((1 << 64) - 1)
             if deadline <= now or deadline >> 63:

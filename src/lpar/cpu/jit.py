@@ -100,7 +100,7 @@ class Jit:
         seen: dict[int, int] = {}
         while not self._stop:
             self._recall_new_pages()
-            running = [t for t in self.engine.threads if t.running]
+            running = [t for t in self.engine.threads if t.busy]
             for thread in running:
                 thread.request(layout.REQ_SAMPLE)
             time.sleep(PERIOD if running else IDLE_PERIOD)

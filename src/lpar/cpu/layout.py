@@ -76,7 +76,13 @@ ENGINE: dict[str, int] = {
     "index": 0,
     "isa": 0,  # 207, 300, 310
     "smp": 0,
-    "wake_fd": 0,  # eventfd that ends the vCPU's wait in Python
+    "wake_fd": 0,  # eventfd that ends the vCPU's sleep
+    # hypercalls that are answered natively
+    "hcalls": 2,  # a bit for each number, see native_hcalls
+    "ceded": 0,  # asleep in H_CEDE
+    "prodded": 0,  # H_PROD has ended the sleep, or will end the next one
+    "yield_at": 0,  # host address of the dispatch count in the VPA, 0: none
+    "shares": 0,  # the guest knows of shared processors
     "decode_table": 0,
     "prefix_table": 0,
     # counters

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lpar.cpu import native_code, native_time, native_tlb
+from lpar.cpu import native_code, native_hcalls, native_time, native_tlb
 from lpar.cpu.handler_cpu import SRR1_PREFIXED, SRR1_PRIVILEGED
 from lpar.cpu.layout import (
     EXIT_HALTED,
@@ -323,6 +323,8 @@ def system_call(cpu: Any) -> None:
     """``sc`` with its level in ``word``: level 1 from supervisor state is a hypercall."""
     cpu.pc = cpu.nia
     if ((cpu.word & 1) != 0) & ((cpu.msr & MSR_PR) == 0):
+        if native_hcalls.answer_hcall(cpu) != 0:
+            cpu.leave("lp_enter")
         cpu.exit_reason = EXIT_HCALL
         cpu.stop()
     deliver(cpu, cpu.const(0xC00), cpu.const(0), cpu.pc)

@@ -12,7 +12,7 @@ SHARED: dict[str, int] = {
     "next_wake": 8,  # timer thread: host ticks of its next wake-up
     "timer_fd": 16,  # eventfd
     "stop": 24,  # timer thread: non-zero ends it
-    "tlbie_lock": 32,
+    "hpt_lock": 32,  # whoever changes the hashed page table
     "new_pages": 40,  # how many pages were marked as code; new_page has the last NEW_PAGES of them, plus one
     "units_next": 48,  # the arena of units: host addresses of what is free and of its end
     "units_end": 56,

@@ -79,7 +79,13 @@ def doorbell(cpu: Any, rb: Any) -> None:
             state = cpu.raw_load(shared_field(cpu, "states") + target * 8, 64, 8)
             cpu.raw_atomic("or", state + SLOTS["pending"].offset, cpu.const(PEND_DOORBELL))
             cpu.raw_atomic("or", state + SLOTS["exit_request"].offset, cpu.const(REQ_INTERRUPT))
-            if cpu.raw_load(state + SLOTS["in_guest"].offset, 64, 8) == 0:
-                cpu.scratch[5] = cpu.const(1)
-                fd = cpu.raw_load(state + SLOTS["wake_fd"].offset, 64, 8)
-                cpu.libc("write", fd, cpu.state_address("scratch") + 40, 8)
+            wake_vcpu(cpu, state)
+
+
+@routine(args=(64,), returns=None)
+def wake_vcpu(cpu: Any, state: Any) -> None:
+    """End the sleep of the vCPU at ``state``, if it may be asleep; what it is to see is there already."""
+    if cpu.raw_load(state + SLOTS["in_guest"].offset, 64, 8) == 0:
+        cpu.scratch[5] = cpu.const(1)
+        fd = cpu.raw_load(state + SLOTS["wake_fd"].offset, 64, 8)
+        cpu.libc("write", fd, cpu.state_address("scratch") + 40, 8)

@@ -39,3 +39,18 @@ class Upkeep:
             if self._flags[address // PAGE]:
                 self._stored_code(self._state, address, step)
             address += step
+
+
+class TableLock:
+    """The hashed page table's lock, for Python: ``with lock: ...``; it is not recursive."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._state = engine.threads[0].state.address
+        self._acquire = engine.code.routine("hpt_acquire")
+        self._release = engine.code.routine("hpt_release")
+
+    def __enter__(self) -> None:
+        self._acquire(self._state)
+
+    def __exit__(self, *error: object) -> None:
+        self._release(self._state)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from lpar.accel.protocol import Vcpu
+from lpar.accel.protocol import Natives, Vcpu
 from lpar.host.memory import GuestMemory
 
 
@@ -32,6 +32,9 @@ class Accelerator(Protocol):
 
     def memory_written(self, address: int, length: int) -> None:
         """Guest memory was changed by us, not by a vCPU.  From any thread."""
+
+    def natives(self) -> Natives | None:
+        """What answers hypercalls without an exit; None if nothing does.  Asked once there are vCPUs."""
 
     def close(self) -> None:
         """Free what the vCPUs use; none of them runs any more."""

@@ -95,6 +95,7 @@ class System:
         )
         partition.flush_hpte = self._accelerator.flush_hpte
         partition.memory_written = self._accelerator.memory_written
+        partition.use_natives(self._accelerator.natives())
         partition.events = cast("queue.SimpleQueue[Event]", _GuestEnds(self))
         partition.rtas_base, partition.rtas_size = self.layout.rtas_addr, self.layout.rtas_size
         return partition

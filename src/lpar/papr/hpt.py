@@ -19,6 +19,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from lpar.papr.numbers import H_ANDCOND, H_AVPN, H_NOT_FOUND, H_PARAMETER, H_PTEG_FULL, H_SUCCESS, U64
 
@@ -93,12 +94,19 @@ _VALID = _swap(HPTE_V_VALID)
 class HashTable:
     """The table in ``buffer`` (2**order bytes, shared with the accelerator).
 
-    ``flush`` must not return before no vCPU uses a translation of the given entry.
+    ``flush`` must not return before no vCPU uses a translation of the given entry.  ``lock`` is for
+    tables that others change, too.
     """
 
-    def __init__(self, buffer: memoryview, order: int, flush: Flush) -> None:
+    def __init__(
+        self,
+        buffer: memoryview,
+        order: int,
+        flush: Flush,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
         self.order = order
-        self.lock = threading.Lock()
+        self.lock = lock or threading.Lock()
         self._flush = flush
         self._words = buffer.cast("B").cast("Q")
         self._entries = (1 << order) // ENTRY

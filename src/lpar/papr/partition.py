@@ -21,6 +21,7 @@ import threading
 import time
 import uuid as uuid_module
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lpar.errors import GuestError, LparError
@@ -48,7 +49,7 @@ from lpar.papr.vty import Output, Vty, discard
 from lpar.papr.xics import Xics
 
 if TYPE_CHECKING:
-    from lpar.accel.protocol import Vcpu
+    from lpar.accel.protocol import Natives, Vcpu
     from lpar.host.memory import GuestMemory
 
 __all__ = ["Partition"]
@@ -114,6 +115,7 @@ class Partition:
         self.hpt_order = hpt_order(memory.size)
         self.flush_hpte: Callable[[int, int, int], None] = self._flush_all
         self.memory_written: Callable[[int, int], None] | None = None  #: (address, length) behind the engine
+        self.natives: Natives | None = None
         self.mmio: MmioBus | None = None
         self.entropy: Callable[[int], bytes] = os.urandom
         self.clock: Callable[[], int] = time.time_ns
@@ -155,6 +157,21 @@ class Partition:
         if cpu.todo or cpu.stopping:
             self.settle(vcpu)
 
+    def use_natives(self, natives: Natives | None) -> None:
+        """Leave hypercalls to the accelerator, unless each is to be shown."""
+        if natives is not None and self.trace_hcall is None:
+            self.natives = natives
+            natives.answer(HCALL_HANDLERS)
+
+    def areas_changed(self, index: int) -> None:
+        """Processor ``index`` registered its VPA or lost it."""
+        if self.natives is not None:
+            self.natives.set_yield_count(index, self._yield_at(index), self.shared_processors)
+
+    def _yield_at(self, index: int) -> int:
+        area = self.processors[index].vpa
+        return area + vpa.VPA_YIELD_COUNT if area else 0
+
     def settle(self, vcpu: Vcpu) -> None:
         """Do in the vCPU's own thread what others asked of it; finish stop-self."""
         cpu = self.processors[vcpu.index]
@@ -164,6 +181,7 @@ class Partition:
             work(vcpu)
         if cpu.stopping:
             cpu.forget_areas()
+            self.areas_changed(vcpu.index)
             cpu.running.clear()
             cpu.stopping = False
 
@@ -237,23 +255,23 @@ class Partition:
 
     def yield_count(self, index: int) -> int:
         """The dispatch counter in the processor's VPA; 0 without one."""
-        area = self.processors[index].vpa
-        return self.memory.read_u32(area + vpa.VPA_YIELD_COUNT) if area else 0
+        at = self._yield_at(index)
+        return self.memory.read_u32(at) if at else 0
 
     def yielding(self, index: int) -> int:
         """The processor goes to sleep: its count becomes odd.  Gives the count to go on with."""
-        area = self.processors[index].vpa
-        if not area or not self.shared_processors:
+        at = self._yield_at(index)
+        if not at or not self.shared_processors:
             return 0
-        count = self.memory.read_u32(area + vpa.VPA_YIELD_COUNT) | 1
-        self.memory.write_u32(area + vpa.VPA_YIELD_COUNT, count)
+        count = self.memory.read_u32(at) | 1
+        self.memory.write_u32(at, count)
         return count + 1 & 0xFFFFFFFF
 
     def resumed(self, index: int, count: int) -> None:
         """The processor goes on: its count is even again."""
-        area = self.processors[index].vpa
-        if area and self.shared_processors:
-            self.memory.write_u32(area + vpa.VPA_YIELD_COUNT, count)
+        at = self._yield_at(index)
+        if at and self.shared_processors:
+            self.memory.write_u32(at, count)
 
     def system_reset(self, index: int) -> None:
         """System reset interrupt on processor ``index``, at the registered address if there is one."""
@@ -291,10 +309,13 @@ class Partition:
             if self._hpt is None and self.allocate_hpt is not None:
                 buffer = self._try_allocate(self.allocate_hpt)
                 if buffer is not None:
-                    self._hpt = HashTable(buffer, self.hpt_order, self._flush_one)
+                    self._hpt = HashTable(buffer, self.hpt_order, self._flush_one, self._table_lock())
                     for vcpu in self.vcpus:
                         vcpu.set_hash_table(self.hpt_order)
             return self._hpt
+
+    def _table_lock(self) -> AbstractContextManager[object] | None:
+        return None if self.natives is None else self.natives.table_lock()
 
     def _try_allocate(self, allocate: Callable[[int], memoryview | None]) -> memoryview | None:
         try:
@@ -380,6 +401,8 @@ class Partition:
         """Take the state back; all vCPUs are paused, and flush their translations."""
         for cpu, saved in zip(self.processors, data["processors"], strict=True):
             cpu.restore(saved)
+        for index in range(len(self.vcpus)):
+            self.areas_changed(index)
         self.xics.restore(data["xics"])
         for vty, saved in zip(self.vtys, data["vtys"], strict=True):
             vty.restore(saved)

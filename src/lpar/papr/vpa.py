@@ -34,7 +34,11 @@ def h_register_vpa(p: Partition, vcpu: Vcpu, a: Args) -> Result:
     if target >= len(p.processors):
         return n.H_PARAMETER
     function = _FUNCTIONS.get(flags)
-    return n.H_PARAMETER if function is None else function(p, p.processors[target], address)
+    if function is None:
+        return n.H_PARAMETER
+    status = function(p, p.processors[target], address)
+    p.areas_changed(target)
+    return status
 
 
 def _crosses_page(address: int, size: int) -> bool:

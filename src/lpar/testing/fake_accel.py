@@ -118,6 +118,9 @@ class FakeAccelerator:
     def memory_written(self, address: int, length: int) -> None:
         """Nothing is decoded here."""
 
+    def natives(self) -> None:
+        """Every hypercall is the partition's."""
+
     def close(self) -> None:
         """Remember."""
         self.closed = True
