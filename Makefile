@@ -3,12 +3,13 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test bench lint setup clean
+.PHONY: help boot test bench fuzz-isa lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
 	@echo "make test    lint, types and all tests"
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
+	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"
 	@echo "make lint    ruff, mypy and the layer contract"
 	@echo "make setup   the Python environment and the tools that the tests use"
 	@echo "make clean   remove caches of the tools (not the guests')"
@@ -23,6 +24,11 @@ test: lint
 bench:
 	@scripts/setup test
 	$(BIN)/python -m benchmarks $(if $(ROWS),--rows '$(ROWS)') $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCHFLAGS)
+
+fuzz-isa:
+	@scripts/setup test
+	@scripts/judge
+	PYTHONPATH=src:. $(BIN)/python -m tests.isa.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BIG),--big --tiers interpreter) $(FUZZFLAGS)
 
 lint:
 	@scripts/setup test

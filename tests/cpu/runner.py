@@ -13,8 +13,9 @@ import os
 import struct
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from unittest import mock
 
 from tests.isa.harness import BUFFER, CODE, SIGNALS, XER_BITS, Case, State, assemble, load_all
@@ -136,6 +137,25 @@ class Bench:
         return self.cpu.get_reg(name)
 
 
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A way in which the engine runs code, as tests force it.
+
+    ``start`` makes a new bench ready, and gives whether this host has the tier; ``install`` makes code at a
+    guest real address that was run before run in the tier, and gives whether it does now.
+    """
+
+    start: Callable[[Bench], bool]
+    install: Callable[[Bench, int], bool]
+
+
+#: every tier that tests can force; what runs on all tiers takes them from here
+TIERS = {
+    "interpreter": Tier(lambda bench: True, lambda bench, real: True),
+    "compiled": Tier(Bench.start_jit, Bench.compile),
+}
+
+
 class Radix:
     """A radix tree for process 0 and every process up to ``pids``: 52-bit, levels of 13, 9, 9, 9 bits."""
 
@@ -205,6 +225,8 @@ def watchdog(bench: Bench, seconds: float | None = None) -> Iterator[None]:
 
 _GPR, _VSR = SLOTS["gpr"].offset, SLOTS["vsr"].offset
 _SCALARS = ("lr", "ctr", "fpscr", "vscr", "tar")
+FAULTS = {0x300: "SIGSEGV", 0x380: "SIGSEGV", 0x400: "SIGSEGV", 0x480: "SIGSEGV", 0x600: "SIGBUS"}
+MSR = VEC | VSX | FP | PR | EE | IR | DR  #: of cases, besides their mode
 
 
 class Cases:
@@ -250,7 +272,7 @@ class Cases:
         state.set("xer_low", before.xer & 0xFFFFFFFF & ~sum(1 << n for n in XER_BITS.values()))
         for name in _SCALARS:
             state.set(name, getattr(before, name))
-        state.set("msr", VEC | VSX | FP | PR | EE | IR | DR | SF * wide | LE * little)
+        state.set("msr", MSR | SF * wide | LE * little)
         state.set("fscr", FSCR_PREFIX)
         state.set("pc", CODE)
         data = before.memory.ljust(self.pages * 0x1000, b"\0")
@@ -282,7 +304,7 @@ class Cases:
             return ""
         if vector == 0x700:
             return SIGNALS[{0x20000: 5, 0x100000: 8}.get(srr1 & 0x1E0000, 4)]
-        return {0x300: "SIGSEGV", 0x400: "SIGSEGV", 0x600: "SIGBUS"}.get(vector, f"{vector:#x}")
+        return FAULTS.get(vector, f"{vector:#x}")
 
     def run(self, case: Case, *, little: bool, wide: bool) -> State:
         """The state after ``case``."""

@@ -3,9 +3,11 @@
  * A bare program that runs test cases: no libc, no stack.  It is linked at a low address so that
  * its state block is reachable with (RA|0) = 0 and every register belongs to the case.
  *
- * standard input:  one doubleword, the size of the memory buffer, then for each case
- *                  the code (CODE_SIZE bytes), the state block (STATE_SIZE), the buffer.
- * standard output: for each case the state block and the buffer.
+ * standard input:  one doubleword, the size of the memory buffer, then for each program
+ *                  two doublewords, the number of states and the size of the code; the code,
+ *                  which ends with a branch to `done` (DONE); for each state its block
+ *                  (STATE_SIZE) and the buffer.
+ * standard output: for each state the block and the buffer.
  */
 	.set GPR, 0
 	.set CR, 256
@@ -20,7 +22,6 @@
 	.set SPARE, 328
 	.set VSR, 336
 	.set STATE_SIZE, (VSR + 64 * 16)
-	.set CODE_SIZE, 256
 	.set BUFFER, 0x20000000
 
 	.machine power9
@@ -51,23 +52,27 @@ _start:
 	sc
 	li 0, 3				/* read */
 	li 3, 0
-	la 4, input+40@l(0)
+	la 4, input+24@l(0)
 	li 5, 8
 	sc
-	ld 3, input+40@l(0)
+	ld 3, input+24@l(0)
 	std 3, output+24@l(0)
 
-next:	li 0, 145			/* readv */
+program: li 0, 3			/* read */
 	li 3, 0
-	la 4, input@l(0)
-	li 5, 3
+	la 4, count@l(0)
+	li 5, 16
 	sc
-	cmpdi 3, CODE_SIZE
-	bgt 1f
-	li 0, 234			/* exit_group */
+	cmpdi 3, 16
+	bne leave
+	li 0, 3
 	li 3, 0
+	la 4, code@l(0)
+	ld 5, size@l(0)
 	sc
-1:	li 4, CODE_SIZE / 32
+	ld 4, size@l(0)
+	addi 4, 4, 31
+	srdi 4, 4, 5
 	mtctr 4
 	la 5, code@l(0)
 2:	dcbst 0, 5
@@ -76,6 +81,24 @@ next:	li 0, 145			/* readv */
 	addi 5, 5, 32
 	bdnz 2b
 	isync
+
+next:	ld 3, count@l(0)
+	addic. 3, 3, -1
+	blt program
+	std 3, count@l(0)
+	li 0, 145			/* readv */
+	li 3, 0
+	la 4, input@l(0)
+	li 5, 2
+	sc
+	cmpdi 3, 0
+	bgt 1f
+leave:	li 0, 234			/* exit_group */
+	li 3, 0
+	sc
+1:	la 3, count@l(0)		/* no reservation is left from the case before */
+	lwarx 4, 0, 3
+	stwcx. 4, 0, 3
 
 	/* load the state */
 	la 3, state+VSR@l(0)
@@ -90,10 +113,8 @@ next:	li 0, 145			/* readv */
 	.endr
 	b load_rest
 
-	.org 0x2000
-code:	.space CODE_SIZE
-	/* falls through to here when the case ends */
-done:
+	.org 0x1000
+done:	/* the program ends with a branch to here */
 	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
 	std \n, state + GPR + 8 * \n@l(0)
 	.endr
@@ -107,6 +128,7 @@ done:
 	std 3, state+CTR@l(0)
 	li 3, 0
 	std 3, state+SIGNAL@l(0)
+	std 3, state+NIP@l(0)
 save:	/* also from the signal handler, with the integer state saved */
 	la 3, state+VSR@l(0)
 	.irp h, 0, 32
@@ -117,8 +139,12 @@ save:	/* also from the signal handler, with the integer state saved */
 	.endr
 	mfspr 3, 815
 	std 3, state+TAR@l(0)
+	ld 3, state+SIGNAL@l(0)
+	cmpdi 3, 0
+	bne 4f				/* the handler has it from the context */
 	mffs 0
 	stfd 0, state+FPSCR@l(0)
+4:
 	mfvscr 0
 	la 3, vscr@l(0)
 	stxvd2x 32, 0, 3
@@ -184,7 +210,12 @@ handler:
 	std 7, state+CTR@l(0)
 	ld 7, 8*32(5)
 	std 7, state+NIP@l(0)
+	ld 7, 8*(48+32)(5)
+	std 7, state+FPSCR@l(0)
 	b save
+
+	.org 0x2000
+code:	.space 0x1000			/* a page of its own: its translation alone is lost when it changes */
 
 	.org 0x5000
 state:	.space STATE_SIZE
@@ -192,7 +223,9 @@ state:	.space STATE_SIZE
 vscr:	.space 16
 action:	.quad handler, 0x48000004, 0, 0	/* SA_ONSTACK | SA_NODEFER | SA_SIGINFO */
 altstack: .quad stack, 0, 32768
-input:	.quad code, CODE_SIZE, state, STATE_SIZE, BUFFER, 0
+count:	.quad 0
+size:	.quad 0
+input:	.quad state, STATE_SIZE, BUFFER, 0
 output:	.quad state, STATE_SIZE, BUFFER, 0
 	.balign 16
 	.org 0x7000

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Differential tests of instructions: the same cases on our engines and on qemu's user-mode emulator.
 
-A case is data: instruction words and the state before.  ``run_oracle`` and ``run_qemu`` give the state
-after; ``check`` compares them over many cases in one qemu process and prints a failing case ready to paste.
-The program that runs under qemu is ``driver.s``.
+A case (``case``) is data: instruction words and the state before.  ``run_oracle`` and ``run_qemu``
+(``judge``) give the state after; ``check`` compares them over many cases in one qemu process and prints a
+failing case ready to paste.
 """
 
 from __future__ import annotations
@@ -13,30 +13,34 @@ import importlib
 import itertools
 import pkgutil
 import random
-import shutil
 import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from tests.isa.case import (  # noqa: F401 (tests take them from here)
+    BUFFER,
+    BUFFER_SIZE,
+    CODE,
+    CODE_WORDS,
+    NOP,
+    SIGNALS,
+    XER_BITS,
+    XER_FLAGS,
+    Case,
+    State,
+    registers,
+)
+from tests.isa.judge import run_qemu, tool
 
 import lpar.isa
 from lpar.isa.fields import Kind
 from lpar.isa.oracle import MSR_SF, Interrupt, Oracle
 from lpar.isa.registry import INSTRUCTIONS, Instruction
 
-#: where the memory buffer of a case lies, and its size
-BUFFER = 0x20000000
-BUFFER_SIZE = 4096
-#: where the instruction words of a case lie (so that branch targets can be given in LR and CTR)
-CODE = 0x3000
-CODE_WORDS = 64
-NOP = 0x60000000
-
-SIGNALS = {4: "SIGILL", 5: "SIGTRAP", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 INTERRUPT_SIGNALS = {
     "program illegal": "SIGILL",
     "program privileged": "SIGILL",
@@ -45,67 +49,6 @@ INTERRUPT_SIGNALS = {
     "alignment": "SIGBUS",
     "data storage": "SIGSEGV",
 }
-XER_BITS = {"so": 31, "ov": 30, "ca": 29, "ov32": 19, "ca32": 18}
-_XER_FLAGS = sum(1 << n for n in XER_BITS.values())
-_HEAD = "32Q10Q"  # gpr; cr xer lr ctr fpscr vscr tar signal nip spare
-_SCALARS = ("cr", "xer", "lr", "ctr", "fpscr", "vscr", "tar")
-
-
-@dataclass(slots=True)
-class State:
-    """Problem state before or after a case.
-
-    ``vsr`` are 128-bit integers, element 0 most significant; VR n is ``vsr[32 + n]``, FPR n the upper
-    half of ``vsr[n]``.  ``memory`` is the buffer at ``BUFFER`` (at most ``BUFFER_SIZE`` bytes), ``fault``
-    the signal that Linux would send, "" for none.
-    """
-
-    gpr: list[int] = field(default_factory=lambda: [0] * 32)
-    vsr: list[int] = field(default_factory=lambda: [0] * 64)
-    cr: int = 0
-    xer: int = 0
-    lr: int = 0
-    ctr: int = 0
-    fpscr: int = 0
-    vscr: int = 0
-    tar: int = 0
-    memory: bytes = b""
-    fault: str = ""
-
-    def __repr__(self) -> str:
-        """Only what is not zero, as an expression that makes the state again."""
-        parts = []
-        for name in ("gpr", "vsr"):
-            values = getattr(self, name)
-            if any(values):
-                shown = ", ".join(f"{n}: {v:#x}" for n, v in enumerate(values) if v)
-                parts.append(f"{name}=registers({{{shown}}}, {len(values)})")
-        parts += [f"{n}={getattr(self, n):#x}" for n in _SCALARS if getattr(self, n)]
-        if self.memory:
-            shown = self.memory.rstrip(b"\0").hex()
-            parts.append(f"memory=bytes.fromhex({shown!r}).ljust({len(self.memory)}, bytes(1))")
-        if self.fault:
-            parts.append(f"fault={self.fault!r}")
-        return f"State({', '.join(parts)})"
-
-
-def registers(values: dict[int, int], count: int = 32) -> list[int]:
-    """A register file that is zero except for ``values``."""
-    return [values.get(n, 0) for n in range(count)]
-
-
-@dataclass(slots=True)
-class Case:
-    """Instruction words (at ``CODE``) and the state before them."""
-
-    words: Sequence[int]
-    before: State
-    name: str = ""
-
-    def __repr__(self) -> str:
-        words = ", ".join(f"{w:#010x}" for w in self.words)
-        return f"Case(({words},), {self.before!r}, {self.name!r})"
-
 
 # -- our side -----------------------------------------------------------------------------------------
 
@@ -120,7 +63,7 @@ def load_oracle(state: State, *, little: bool = True, wide: bool = True) -> Orac
     cpu._s["cr"][:] = [state.cr >> (28 - 4 * n) & 15 for n in range(8)]
     for name, shift in XER_BITS.items():
         setattr(cpu, name, state.xer >> shift & 1)
-    cpu.xer_low = state.xer & 0xFFFFFFFF & ~_XER_FLAGS
+    cpu.xer_low = state.xer & 0xFFFFFFFF & ~XER_FLAGS
     for name in ("lr", "ctr", "fpscr", "vscr", "tar"):
         setattr(cpu, name, getattr(state, name))
     cpu._pc = CODE
@@ -149,97 +92,6 @@ def run_oracle(case: Case, *, little: bool = True, wide: bool = True, steps: int
     except Interrupt as interrupt:
         fault = INTERRUPT_SIGNALS.get(interrupt.kind, interrupt.kind)
     return save_oracle(cpu, fault)
-
-
-# -- qemu's side --------------------------------------------------------------------------------------
-
-
-def _tool(little: bool, name: str) -> str:
-    """A cross tool of binutils; skips the test where it is not installed."""
-    return _installed(f"powerpc64{'le' if little else ''}-linux-gnu-{name}")
-
-
-def _installed(program: str) -> str:
-    path = shutil.which(program)
-    if path is None:
-        pytest.skip(f"{program} is not installed")
-    return path
-
-
-@functools.cache
-def _driver(little: bool) -> Path:
-    """The assembled ``driver.s``; it lives as long as the process."""
-    directory = Path(_directory().name)
-    made, program = directory / f"driver{little:d}.o", directory / f"driver{little:d}"
-    source = Path(__file__).with_name("driver.s")
-    subprocess.run([_tool(little, "as"), "-mpower9", "-o", made, source], check=True)
-    linking = [
-        "--section-start=.run=0x1000",
-        "-z",
-        "max-page-size=4096",
-        "-e",
-        "_start",
-        "--no-warn-rwx-segments",
-    ]
-    subprocess.run([_tool(little, "ld"), *linking, "-o", program, made], check=True)
-    return program
-
-
-@functools.cache
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="lpar-isa-")
-
-
-def _pack(case: Case, order: str, size: int) -> bytes:
-    s = case.before
-    if len(case.words) > CODE_WORDS:
-        raise ValueError(f"{len(case.words)} words, at most {CODE_WORDS}")
-    code = struct.pack(f"{order}{CODE_WORDS}I", *case.words, *[NOP] * (CODE_WORDS - len(case.words)))
-    halves = [h for v in s.vsr for h in (v >> 64, v & 0xFFFFFFFFFFFFFFFF)]
-    scalars = [getattr(s, n) for n in _SCALARS]
-    return (
-        code
-        + struct.pack(f"{order}{_HEAD}128Q", *s.gpr, *scalars, 0, 0, 0, *halves)
-        + s.memory.ljust(size, b"\0")
-    )
-
-
-def _unpack(data: bytes, order: str, before: State) -> State:
-    head = struct.calcsize(order + _HEAD)
-    values = struct.unpack_from(order + _HEAD, data)
-    halves = struct.unpack_from(f"{order}128Q", data, head)
-    vsr = [halves[n] << 64 | halves[n + 1] for n in range(0, 128, 2)]
-    memory = data[head + 1024 :][: len(before.memory)]
-    scalars = dict(zip(_SCALARS, values[32:], strict=False))
-    return State(list(values[:32]), vsr, **scalars, memory=memory, fault=SIGNALS.get(values[39], ""))
-
-
-def run_qemu(cases: Sequence[Case], *, little: bool = True, cpu: str = "power10") -> list[State]:
-    """Run all cases in one process of qemu's user-mode emulator (which sends a fault as a signal).
-
-    Raises RuntimeError when the process does not come to the end of the cases.
-    """
-    qemu = _installed(f"qemu-ppc64{'le' if little else ''}-static")
-    order = "<" if little else ">"
-    size = max((len(c.before.memory) for c in cases), default=0)
-    result_size = struct.calcsize(f"{order}{_HEAD}128Q") + size
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as got:
-        given.write(struct.pack(order + "Q", size))
-        given.writelines(_pack(c, order, size) for c in cases)
-        given.seek(0)
-        command = [qemu, "-cpu", cpu, str(_driver(little))]
-        done = subprocess.run(command, stdin=given, stdout=got, stderr=subprocess.PIPE, timeout=300)
-        got.seek(0)
-        results = got.read()
-    count = len(results) // result_size
-    if count != len(cases) or done.returncode:
-        raise RuntimeError(
-            f"qemu stopped ({done.returncode}) in case {cases[count]!r}: {done.stderr.decode()}"
-        )
-    return [
-        _unpack(results[n * result_size : (n + 1) * result_size], order, c.before)
-        for n, c in enumerate(cases)
-    ]
 
 
 # -- comparing ----------------------------------------------------------------------------------------
@@ -389,9 +241,9 @@ def assemble(lines: Iterable[str]) -> list[int]:
     with tempfile.TemporaryDirectory() as directory:
         made, raw = Path(directory, "x.o"), Path(directory, "x.bin")
         text = "\n".join(lines) + "\n"
-        command = [_tool(True, "as"), "-mpower10", "-mregnames", "-o", made, "-"]
+        command = [tool(True, "as"), "-mpower10", "-mregnames", "-o", made, "-"]
         subprocess.run(command, input=text, text=True, check=True)
-        subprocess.run([_tool(True, "objcopy"), "-O", "binary", "-j", ".text", made, raw], check=True)
+        subprocess.run([tool(True, "objcopy"), "-O", "binary", "-j", ".text", made, raw], check=True)
         return [w for (w,) in struct.iter_unpack("<I", raw.read_bytes())]
 
 
@@ -401,7 +253,7 @@ def disassemble(words: Sequence[int]) -> list[str]:
         raw.write(struct.pack(f"<{len(words)}I", *words))
         raw.flush()
         command = [
-            _tool(True, "objdump"),
+            tool(True, "objdump"),
             "-D",
             "-z",
             "-b",
