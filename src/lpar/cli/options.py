@@ -88,6 +88,13 @@ OPTIONS: tuple[Option, ...] = (
         "take RAM from this hugetlbfs mount; 'default' is the one of 16M pages",
         "PATH",
     ),
+    Option(
+        "disks",
+        ("-d", "--disk"),
+        "disk: FILE[,ro][,overlay][,direct][,serial=TEXT][,queues=N]; several make vda, vdb, ...",
+        "DISK",
+        repeat=True,
+    ),
     Option("rng", ("--rng",), "a source of random numbers (virtio)"),
     Option("dump_dtb", ("--dump-dtb",), "write the device tree to FILE", "FILE"),
     Option("dry_run", ("--dry-run",), "set all up, but do not run"),

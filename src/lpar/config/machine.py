@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from lpar.config.disk import parse_disk
 from lpar.errors import ConfigError
 from lpar.units import GIB, TIB, format_size
 
@@ -33,6 +34,7 @@ class MachineConfig:
     name: str | None = None
     hugetlbfs: str | None = None
     rng: bool = False
+    disks: tuple[str, ...] = ()
     accel: str = "auto"
     cpu: str = "POWER9"
     dump_dtb: str | None = None
@@ -56,6 +58,8 @@ class MachineConfig:
         _check_choice("accelerator", self.accel, ACCELERATORS, "--accel")
         _check_choice("console", self.console, CONSOLES, "--console")
         _check_text("kernel parameters", self.params)
+        for disk in self.disks:
+            _check_text("disk", parse_disk(disk).path)
         return self
 
     def to_json(self) -> str:

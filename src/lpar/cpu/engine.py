@@ -86,9 +86,7 @@ class Code:
         self.stencils = self._table(bundle.stencils)
         constants = Arena(self.base, (len(bundle.constants) + 0xFFFF) & ~0xFFFF).add(bundle.constants)
         assert constants is not None
-        self.stencil_symbols = self._table(
-            addresses(bundle.stencil_symbols, constants, self._linker.address)
-        )
+        self.stencil_symbols = self._table(addresses(bundle.stencil_symbols, constants, self._linker.address))
 
     def _arena(self) -> tuple[Arena | None, str]:
         """Room for compiled regions, now that it can be had near the handlers; if none, why."""

@@ -11,11 +11,14 @@ import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
+from lpar.backend.open_disk import open_disk
 from lpar.config import MachineConfig
+from lpar.config.disk import DiskConfig, parse_disk
 from lpar.papr.partition import Partition
 from lpar.papr.phb import HostBridge
 from lpar.pci import AddressMap
 from lpar.virtio import Device, DmaMemory
+from lpar.virtio.blk import Blk
 from lpar.virtio.pci import VirtioFunction
 from lpar.virtio.rng import Rng
 
@@ -39,8 +42,15 @@ class DeviceSet:
 
     def _open(self, config: MachineConfig) -> None:
         """One line for each kind of device; ``self._held`` closes what is opened here."""
+        for text in config.disks:
+            self._open_disk(parse_disk(text))
         if config.rng:
             self._makers.append(Rng)
+
+    def _open_disk(self, config: DiskConfig) -> None:
+        disk = open_disk(config)
+        self._held.callback(disk.close)
+        self._makers.append(lambda: Blk(disk, serial=config.serial, queues=config.queues))
 
     def make(self) -> list[Device]:
         """New devices for one boot, in the order of their slots."""
