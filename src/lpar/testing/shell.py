@@ -55,9 +55,10 @@ class Shell:
         """
         self.session.send(f"echo '<'out'>'; {line}; echo '<'end $?'>'")
         self.session.expect(r"<out>\r*\n", timeout)
-        found = self.session.expect(r"([\s\S]*?)<end (\d+)>\r*\n", timeout)
+        found = self.session.expect(r"<end (\d+)>\r*\n", timeout)
+        printed = found.string[: found.start()]
         self.session.expect(PROMPT, timeout)
-        return int(found[2]), re.sub(r"\r+\n", "\n", found[1]).rstrip("\n")
+        return int(found[1]), re.sub(r"\r+\n", "\n", printed).rstrip("\n")
 
     def power_off(self, timeout: float = DEFAULT_TIMEOUT) -> int:
         """Switch the guest off; the exit status of lpar."""
