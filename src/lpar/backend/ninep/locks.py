@@ -80,10 +80,7 @@ class LockFile:
         """Make the host's locks in a span those of ``ranges``; False when somebody else's are in the way."""
         edges = {start, end} | {edge for r in ranges for edge in (r.start, r.end) if start < edge < end}
         points = sorted(edges)
-        for low, high in pairwise(points):
-            if not self._set(_strongest(ranges, low), low, high):
-                return False
-        return True
+        return all(self._set(_strongest(ranges, low), low, high) for low, high in pairwise(points))
 
     def _set(self, type_: int, start: int, end: int) -> bool:
         try:
