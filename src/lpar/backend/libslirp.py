@@ -19,7 +19,6 @@ from ctypes import (
     c_size_t,
     c_ssize_t,
     c_uint8,
-    c_uint16,
     c_uint32,
     c_void_p,
 )
@@ -28,10 +27,20 @@ from lpar.errors import ConfigError
 
 LIBRARY = "libslirp.so.0"
 CONFIG_VERSION = 1  #: what every 4.x knows
+CONFIG_NO_DHCP = 4  #: from libslirp 4.7 on
 POLL_IN, POLL_OUT, POLL_PRI, POLL_ERR, POLL_HUP = 1, 2, 4, 8, 16
 
-In4 = c_uint8 * 4
-In6 = c_uint8 * 16
+
+class In4(Structure):
+    """struct in_addr: an address in network order."""
+
+    _fields_ = [("word", c_uint32)]
+
+
+class In6(Structure):
+    """struct in6_addr."""
+
+    _fields_ = [("words", c_uint32 * 4)]
 
 
 class Config(Structure):
@@ -61,6 +70,10 @@ class Config(Structure):
         ("if_mru", c_size_t),
         ("disable_host_loopback", c_bool),
         ("enable_emu", c_bool),
+        ("outbound_addr", c_void_p),
+        ("outbound_addr6", c_void_p),
+        ("disable_dns", c_bool),
+        ("disable_dhcp", c_bool),
         ("later", c_void_p * 8),
     ]
 
@@ -93,12 +106,6 @@ class Callbacks(Structure):
         ("notify", Notify),
         ("later", c_void_p * 8),
     ]
-
-
-class SockaddrIn(Structure):
-    """struct sockaddr_in; the port in network order."""
-
-    _fields_ = [("family", c_uint16), ("port", c_uint8 * 2), ("address", In4), ("zero", c_uint8 * 8)]
 
 
 def load() -> ctypes.PyDLL:

@@ -15,7 +15,7 @@ F_GUEST_TSO4, F_GUEST_TSO6, F_GUEST_ECN, F_GUEST_UFO = 1 << 7, 1 << 8, 1 << 9, 1
 F_HOST_TSO4, F_HOST_TSO6, F_HOST_ECN, F_HOST_UFO = 1 << 11, 1 << 12, 1 << 13, 1 << 14
 
 HEADER_NEEDS_CSUM, HEADER_DATA_VALID = 1, 2  #: flags of the header
-Received = Callable[[bytes | memoryview], bool]
+Received = Callable[[bytes, bytes], bool]  #: header, frame
 
 
 class Loop(Protocol):
@@ -45,9 +45,9 @@ class Network(Protocol):
     mtu: int | None  #: bytes of the longest IP packet, if the guest is to know
 
     def start(self, loop: Loop, received: Received) -> None:
-        """Begin.  ``received`` gets each frame for the guest, with its header before it.
+        """Begin, or go on in another loop.  ``received`` gets the header and each frame for the guest.
 
-        When it answers False there is no room: the frame is lost, or comes again if the network can wait.
+        When it answers False there is no room for more after this one.
         """
 
     def agreed(self, features: int) -> None:
@@ -62,5 +62,8 @@ class Network(Protocol):
     def resume(self) -> None:
         """There is room again after ``received`` answered False."""
 
+    def stop(self) -> None:
+        """The loop ends; another may come."""
+
     def close(self) -> None:
-        """End; the loop runs no more."""
+        """Free what is the host's; after ``stop``."""

@@ -118,7 +118,8 @@ class UserNetwork:
         self._get_events = libslirp.GetEvents(self._on_get_events)
         self._slirp = self._library.slirp_new(self._config, self._callbacks, None)
         if not self._slirp:
-            raise HostError("libslirp refuses its configuration")
+            hint = "--no-dhcp wants libslirp 4.7 or later"
+            raise HostError("libslirp refuses its configuration", hint=hint)
         try:
             for forward in forwards:
                 self._forward(forward)
@@ -153,9 +154,19 @@ class UserNetwork:
 
     def start(self, loop: Loop, received: Received) -> None:
         """Begin to serve the sockets."""
-        self._loop, self._received = loop, received
+        self._received = received
+        if self._loop is loop:
+            return
+        self._loop = loop
         loop.watch(self._epoll.fileno(), select.EPOLLIN, self._on_ready)
+        for timer in self._timers.values():
+            timer.move(loop)
+        self._wake_at = float("inf")
         self.flush()
+
+    def stop(self) -> None:
+        """Sockets stay open, but nobody serves them."""
+        self._loop = self._received = None
 
     def agreed(self, features: int) -> None:
         """The guest need not look at checksums that libslirp has just made, if it understands that."""
@@ -219,7 +230,7 @@ class UserNetwork:
 
     def _on_packet(self, data: int, length: int, _: object) -> int:
         if self._received is not None:
-            self._received(self._header + ctypes.string_at(data, length))
+            self._received(self._header, ctypes.string_at(data, length))
         return length
 
     def _on_guest_error(self, message: bytes | None, _: object) -> None:
@@ -253,8 +264,7 @@ class UserNetwork:
         self._timers[number].cancel()
 
     def _on_timer_mod(self, number: int, milliseconds: int, _: object) -> None:
-        if self._loop is not None:
-            self._timers[number].set(self._loop, milliseconds / 1000)
+        self._timers[number].set(self._loop, milliseconds / 1000)
 
 
 class _Timer:
@@ -263,37 +273,45 @@ class _Timer:
     def __init__(self, callback: ctypes._FuncPointer, argument: int) -> None:
         self._callback, self._argument = callback, argument
         self._call: Cancellable | None = None
+        self._at: float | None = None
 
     def cancel(self) -> None:
         if self._call is not None:
             self._call.cancel()
-            self._call = None
+        self._call = self._at = None
 
-    def set(self, loop: Loop, at: float) -> None:
-        """Expire when the monotonic clock shows ``at`` seconds."""
+    def set(self, loop: Loop | None, at: float) -> None:
+        """Expire when the monotonic clock shows ``at`` seconds, once there is a loop."""
         self.cancel()
-        self._call = loop.call_later(max(at - time.monotonic(), 0), self._expire)
+        self._at = at
+        if loop is not None:
+            self._call = loop.call_later(max(at - time.monotonic(), 0), self._expire)
+
+    def move(self, loop: Loop) -> None:
+        """The loop before is gone."""
+        if self._at is not None:
+            self.set(loop, self._at)
 
     def _expire(self) -> None:
-        self._call = None
+        self._call = self._at = None
         self._callback(self._argument)
 
 
-def _in4(address: str) -> ctypes.Array[ctypes.c_uint8]:
+def _in4(address: str) -> libslirp.In4:
     try:
-        return libslirp.In4(*ipaddress.IPv4Address(address).packed)
+        return libslirp.In4.from_buffer_copy(ipaddress.IPv4Address(address).packed)
     except ValueError as err:
         raise ConfigError(f"-n: {err}") from None
 
 
-def _in6(address: str) -> ctypes.Array[ctypes.c_uint8]:
-    return libslirp.In6(*ipaddress.IPv6Address(address).packed)
+def _in6(address: str) -> libslirp.In6:
+    return libslirp.In6.from_buffer_copy(ipaddress.IPv6Address(address).packed)
 
 
 def _config(addresses: Addresses) -> libslirp.Config:
     network = addresses.network()
     return libslirp.Config(
-        version=libslirp.CONFIG_VERSION,
+        version=libslirp.CONFIG_VERSION if addresses.dhcp else libslirp.CONFIG_NO_DHCP,
         in_enabled=True,
         vnetwork=_in4(str(network.network_address)),
         vnetmask=_in4(str(network.netmask)),
@@ -308,4 +326,5 @@ def _config(addresses: Addresses) -> libslirp.Config:
         vnameserver6=_in6(DNS6),
         if_mtu=MTU,
         if_mru=MTU,
+        disable_dhcp=not addresses.dhcp,
     )

@@ -96,6 +96,22 @@ OPTIONS: tuple[Option, ...] = (
         repeat=True,
     ),
     Option("rng", ("--rng",), "a source of random numbers (virtio)"),
+    Option(
+        "networks",
+        ("-n", "--network"),
+        "network card: [mode=]user|tap|none, then hostfwd=PORT:GUEST-PORT, guest_mac=MAC, guest_ip=IP,"
+        " host_ip=IP, tapif=NAME, fd=N, script=FILE, downscript=FILE",
+        "MODE,...",
+        repeat=True,
+    ),
+    Option("no_dhcp", ("--no-dhcp",), "user network without DHCP"),
+    Option(
+        "shares",
+        ("--9p",),
+        "share a folder by virtio-9p; ro: read-only, mapped: owners and modes kept in attributes",
+        "DIR,TAG[,ro][,mapped]",
+        repeat=True,
+    ),
     Option("dump_dtb", ("--dump-dtb",), "write the device tree to FILE", "FILE"),
     Option("dry_run", ("--dry-run",), "set all up, but do not run"),
     Option(

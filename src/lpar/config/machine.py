@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpar.config.disk import parse_disk
+from lpar.config.network import check_networks
+from lpar.config.share import check_shares
 from lpar.errors import ConfigError
 from lpar.units import GIB, TIB, format_size
 
@@ -35,6 +37,9 @@ class MachineConfig:
     hugetlbfs: str | None = None
     rng: bool = False
     disks: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    no_dhcp: bool = False
     accel: str = "auto"
     cpu: str = "POWER9"
     dump_dtb: str | None = None
@@ -60,6 +65,8 @@ class MachineConfig:
         _check_text("kernel parameters", self.params)
         for disk in self.disks:
             _check_text("disk", parse_disk(disk).path)
+        check_shares(self.shares)
+        check_networks(self.networks)
         return self
 
     def to_json(self) -> str:

@@ -11,14 +11,20 @@ import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
+from lpar.backend.ninep import Export
 from lpar.backend.open_disk import open_disk
 from lpar.config import MachineConfig
 from lpar.config.disk import DiskConfig, parse_disk
+from lpar.config.network import NetworkConfig, mac_bytes, parse_network
+from lpar.config.share import Share, parse_share
+from lpar.machine.networks import open_network
 from lpar.papr.partition import Partition
 from lpar.papr.phb import HostBridge
 from lpar.pci import AddressMap
 from lpar.virtio import Device, DmaMemory
 from lpar.virtio.blk import Blk
+from lpar.virtio.net import Net
+from lpar.virtio.ninep import NineP
 from lpar.virtio.pci import VirtioFunction
 from lpar.virtio.rng import Rng
 
@@ -46,6 +52,22 @@ class DeviceSet:
             self._open_disk(parse_disk(text))
         if config.rng:
             self._makers.append(Rng)
+        for text in config.shares:
+            self._open_share(parse_share(text))
+        for index, text in enumerate(config.networks):
+            self._open_network(parse_network(text), index, dhcp=not config.no_dhcp)
+
+    def _open_share(self, share: Share) -> None:
+        export = Export(share.folder, read_only=share.read_only, mapped=share.mapped)
+        self._held.callback(export.close)
+        self._makers.append(lambda: NineP(export, share.tag))
+
+    def _open_network(self, config: NetworkConfig, index: int, *, dhcp: bool) -> None:
+        if config.mode == "none":
+            return
+        network = open_network(config, dhcp=dhcp)
+        self._held.callback(network.close)
+        self._makers.append(lambda: Net(network, mac_bytes(config, index)))
 
     def _open_disk(self, config: DiskConfig) -> None:
         disk = open_disk(config)

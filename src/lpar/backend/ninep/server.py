@@ -43,12 +43,13 @@ _OPENED = struct.Struct("<13sI")
 class Fid:
     """One file as the guest has it: its node, and what it is open as."""
 
-    __slots__ = ("attribute", "fd", "node", "setting", "uid")
+    __slots__ = ("attribute", "fd", "flags", "node", "setting", "uid")
 
     def __init__(self, node: Node, uid: int) -> None:
         self.node = node
         self.uid = uid
         self.fd: int | None = None
+        self.flags = 0  #: that ``fd`` was opened with
         self.attribute: bytearray | None = None  #: value of an attribute that is read or written
         self.setting: tuple[bytes, int, int] | None = None  #: name, size, flags of one to be set
 
@@ -79,6 +80,45 @@ class Server:
         for node in list(self._locked):
             self.export.end_locks(node)
         self._locked.clear()
+
+    # -- state ------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Plain data: fids by the path of their file.  Locks and half-written attributes are not kept."""
+        fids = [_saved(number, fid) for number, fid in self._fids.items() if fid.attribute is None]
+        return {"msize": self._msize, "fids": fids}
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Find the files again.  A file that is not there any more leaves no fid: the guest gets EBADF."""
+        self.close()
+        self._msize = data["msize"]
+        for number, names, uid, flags in data["fids"]:
+            node, found = self._steps_quietly(names)
+            if not found:
+                self._nodes.drop(node)
+                continue
+            fid = Fid(node, uid)
+            self._add(number, fid)
+            if flags is not None:
+                self._reopen(fid, flags)
+
+    def _steps_quietly(self, names: list[bytes]) -> tuple[Node, bool]:
+        node = self._nodes.hold(self._nodes.root)
+        for name in names:
+            try:
+                after = self._nodes.step(node, name)
+            except OSError:
+                return node, False
+            self._nodes.drop(node)
+            node = after
+        return node, True
+
+    def _reopen(self, fid: Fid, flags: int) -> None:
+        try:
+            fid.fd = self.export.open(fid.node, flags & ~os.O_TRUNC)
+            fid.flags = flags
+        except OSError:
+            self.counters["errors"] += 1
 
     # -- messages ---------------------------------------------------------------------------
 
@@ -225,7 +265,7 @@ class Server:
         fid = self._fid(number)
         if fid.fd is not None or fid.attribute is not None:
             raise OSError(errno.EBUSY, "open already")
-        fid.fd = self.export.open(fid.node, flags)
+        fid.fd, fid.flags = self.export.open(fid.node, flags), flags
         return self._opened(fid.node)
 
     def _opened(self, node: Node) -> bytes:
@@ -238,7 +278,7 @@ class Server:
         owner = Owner(stat.S_IFREG | stat.S_IMODE(mode), fid.uid, gid, 0)
         node, fd = self.export.create(fid.node, name, flags, owner)
         self._nodes.drop(fid.node)
-        fid.node, fid.fd = node, fd
+        fid.node, fid.fd, fid.flags = node, fd, flags
         return self._opened(node)
 
     def _open_file(self, number: int) -> int:
@@ -487,6 +527,15 @@ class Server:
         if found == locks.NONE:
             at, size = start, length
         return struct.pack("<BQQI", found, at, size, process) + messages.string(client)
+
+
+def _saved(number: int, fid: Fid) -> tuple[int, list[bytes], int, int | None]:
+    names: list[bytes] = []
+    node = fid.node
+    while node.parent is not None:
+        names.append(node.name)
+        node = node.parent
+    return number, names[::-1], fid.uid, fid.flags if fid.fd is not None else None
 
 
 def _split(nanoseconds: int) -> tuple[int, int]:
