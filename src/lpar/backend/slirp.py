@@ -2,8 +2,8 @@
 """User networking: a whole network made of the host's sockets, without any privilege, by libslirp.
 
 The guest is 10.0.2.15 (DHCP, or any other address), the host 10.0.2.2, which reaches the host's own
-loopback, the name server 10.0.2.3; the same with fec0::/64.  The MTU is 65520: nothing ever leaves in
-frames, so larger packets are only cheaper.
+loopback, the name server 10.0.2.3; the same with fec0::/64.  Nothing ever leaves in frames, so large
+packets are only cheaper; but libslirp's windows are 64 KiB, and four packets in flight beat one.
 
 libslirp may be called by one thread at a time: everything here belongs to the loop's thread.
 """
@@ -38,7 +38,7 @@ from lpar.backend.network import (
 )
 from lpar.errors import ConfigError, HostError
 
-MTU = 65520
+MTU = 16384
 ETHERNET_HEADER = 14
 PREFIX6, HOST6, DNS6 = "fec0::", "fec0::2", "fec0::3"
 NO_TIMEOUT = 0xFFFF_FFFF
@@ -162,7 +162,7 @@ class UserNetwork:
         for timer in self._timers.values():
             timer.move(loop)
         self._wake_at = float("inf")
-        self.flush()
+        self._fill()
 
     def stop(self) -> None:
         """Sockets stay open, but nobody serves them."""
@@ -183,10 +183,17 @@ class UserNetwork:
         self._library.slirp_input(self._slirp, data, len(data))
 
     def flush(self) -> None:
-        """Learn what libslirp waits for now."""
+        """Let libslirp send what was held back until now, and learn what it waits for."""
+        self._ready = {}
+        self._poll()
+
+    def _fill(self) -> None:
         self._polled.clear()
         self._timeout.value = NO_TIMEOUT
         self._library.slirp_pollfds_fill(self._slirp, self._timeout, self._add_poll, None)
+        if len(self._polled) != len(self._watched):
+            for fd in set(self._watched).difference(self._polled):
+                self._unwatch(fd)
         if self._timeout.value != NO_TIMEOUT:
             self._wake_in(self._timeout.value / 1000)
 
@@ -209,7 +216,7 @@ class UserNetwork:
     def _poll(self) -> None:
         self._library.slirp_pollfds_poll(self._slirp, 0, self._get_events, None)
         self._ready = {}
-        self.flush()
+        self._fill()
 
     def _wake_in(self, seconds: float) -> None:
         """libslirp wants to be called after a while whatever happens; an earlier wish stays."""
@@ -224,7 +231,7 @@ class UserNetwork:
     def _on_wake(self) -> None:
         self._wake, self._wake_at = None, float("inf")
         if self._slirp:
-            self._poll()
+            self.flush()
 
     # -- called by libslirp -----------------------------------------------------------------
 
@@ -251,6 +258,9 @@ class UserNetwork:
 
     def _on_unregister(self, fd: int, _: object) -> None:
         """libslirp is about to close a socket, whose number may come again at once."""
+        self._unwatch(fd)
+
+    def _unwatch(self, fd: int) -> None:
         if self._watched.pop(fd, None) is not None and not self._epoll.closed:
             with contextlib.suppress(OSError):
                 self._epoll.unregister(fd)
