@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-
 from tests.guest.conftest import Boot
 
 SIZE = 20_000_000
