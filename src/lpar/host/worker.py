@@ -49,6 +49,7 @@ class Worker:
         self._order = itertools.count()
         self._asleep = True
         self._ending = False
+        self._lock = threading.Lock()  #: of ``_wake``: descriptors are used again once closed
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def start(self) -> None:
@@ -56,15 +57,18 @@ class Worker:
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """End after the work at hand; whether it ended within ``timeout`` seconds."""
+        """End after the work at hand; whether it ended within ``timeout`` seconds.  Once more is nothing."""
         self._ending = True
-        os.eventfd_write(self._wake, 1)
+        self._ring()
         if self._thread.is_alive():
             self._thread.join(timeout)
         if self._thread.is_alive():
             return False
-        self._epoll.close()
-        os.close(self._wake)
+        with self._lock:
+            if self._wake >= 0:
+                self._epoll.close()
+                os.close(self._wake)
+                self._wake = -1
         return True
 
     def post(self, work: Work) -> None:
@@ -72,7 +76,13 @@ class Worker:
         self._posted.append(work)
         if self._asleep:
             self._asleep = False
-            os.eventfd_write(self._wake, 1)
+            self._ring()
+
+    def _ring(self) -> None:
+        """Wake the thread, unless it is gone for good."""
+        with self._lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call ``callback(ready events)`` while any of ``events`` (READ, WRITE) is there; 0: none now.

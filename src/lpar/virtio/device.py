@@ -266,7 +266,7 @@ class Device:
         """The machine ends.  Raises InternalError if a worker does not end."""
         self.reset()
         for worker in self.workers():
-            if self._started and not worker.stop():
+            if not worker.stop():
                 raise InternalError(f"virtio-{self.name}: a worker does not stop")
         self.on_close()
 

@@ -60,6 +60,10 @@ class Chain:
         """A copy of the first ``limit`` readable bytes."""
         return gather(self.readable, 0, limit)
 
+    def read_from(self, start: int, limit: int) -> bytes:
+        """A copy of up to ``limit`` readable bytes from byte ``start`` on."""
+        return gather(self.readable, start, limit)
+
     def write(self, data: bytes | bytearray | memoryview, offset: int = 0) -> int:
         """Put ``data`` at ``offset`` of the writable bytes; how many of it fit."""
         return scatter(self.writable, data, offset)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every device against a guest that means harm; ``make fuzz-devices`` is the long form."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from tests.virtio.hostile import EXAMPLES, PROGRAMS, Hostile, Step, Target
+
+from lpar.backend.open_disk import open_disk
+from lpar.config.disk import parse_disk
+from lpar.testing.virtio import VirtioDriver
+from lpar.virtio.blk import IN, OUT, Blk
+from lpar.virtio.console import Channel, Console
+from lpar.virtio.device import Device
+from lpar.virtio.rng import Rng
+
+MIB = 1 << 20
+MEMORY_LIMIT = 512 * MIB  #: growth of this process
+
+
+def rng_works(driver: VirtioDriver) -> None:
+    assert driver.request(0, [], [10])[0] == 10
+
+
+def blk_works(driver: VirtioDriver) -> None:
+    data = os.urandom(512)
+    assert driver.request(0, [struct.pack("<IIQ", OUT, 0, 5), data], [1])[1] == [b"\0"]
+    assert driver.request(0, [struct.pack("<IIQ", IN, 0, 5)], [512, 1])[1] == [data, b"\0"]
+
+
+def console_works(driver: VirtioDriver) -> None:
+    heard.clear()
+    driver.request(1, [b"hello ", b"there"], [])
+    assert b"".join(heard)[-11:] == b"hello there"
+
+
+heard: list[bytes] = []
+
+
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
+    def disk() -> Device:
+        path = tmp_path_factory.mktemp("disk") / "disk.img"
+        path.write_bytes(bytes(MIB))
+        return Blk(open_disk(parse_disk(str(path))), queues=2)
+
+    def console() -> Device:
+        return Console([Channel(heard.append, console=True), Channel(heard.append, name="second")])
+
+    found = (
+        Target("rng", Rng, rng_works),
+        Target("blk", disk, blk_works),
+        Target("console", console, console_works),
+    )
+    return {target.name: target for target in found}
+
+
+@pytest.mark.parametrize("name", ["rng", "blk", "console"])
+def test_hostile(targets: dict[str, Target], name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """No bug of ours, no hang, no access outside RAM, bounded memory; and it works afterwards."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(PROGRAMS)
+    def play(program: list[Step]) -> None:
+        heard.clear()
+        caplog.clear()
+        guest = Hostile(targets[name])
+        try:
+            guest.play(program)
+            guest.check()
+        finally:
+            guest.close()
+        bugs = [record for record in caplog.records if record.levelno >= logging.ERROR]
+        assert not bugs, bugs[0].getMessage()
+
+    play()
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before < MEMORY_LIMIT
+
+
+def test_many_chains_of_the_same_ram(targets: dict[str, Target]) -> None:
+    """A thousand descriptors that all name the same megabytes: bounded work, bounded memory."""
+    for name in ("rng", "console"):
+        guest = Hostile(targets[name])
+        driver = guest.driver
+        table = driver.buffer(16 * 1024)[0]
+        flags = 2 if name == "rng" else 0
+        for i in range(1024):
+            driver.put_descriptor(table, i, (0, 4 * MIB, flags | (i < 1023), (i + 1) % 1024))
+        ring = driver.rings[0 if name == "rng" else 1]
+        driver.put_descriptor(ring.desc, 0, (table, 16 * 1024, 4, 0))
+        driver.make_available(ring, 0)
+        driver.notify(ring.index)
+        guest.check()
+        guest.close()
