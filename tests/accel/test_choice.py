@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -28,8 +29,9 @@ def without_memory(host: SimpleNamespace) -> None:
     host.arena, host.no_arena = None, "the host gives no executable memory: Permission denied"
 
 
-def test_every_name_is_known(host: SimpleNamespace) -> None:
-    assert [accel.choose(name).name for name in ACCELERATORS] == ["jit", "jit", "interp"]
+def test_every_name_is_known(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accel, "no_kvm", lambda: "")
+    assert [accel.choose(name).name for name in ACCELERATORS] == ["kvm", "kvm", "jit", "interp"]
 
 
 def test_what_the_user_chose_needs_no_reason(host: SimpleNamespace) -> None:
@@ -48,8 +50,17 @@ def test_auto_falls_back(host: SimpleNamespace) -> None:
 
 
 def test_auto_on_power(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "ppc64le")
-    assert accel.choose("auto").why == "this host's KVM is not supported yet"
+    """A POWER host without KVM runs the engine, and says what is missing."""
+    monkeypatch.setattr(accel, "no_kvm", lambda: "no /dev/kvm: module kvm_hv is not loaded")
+    assert accel.choose("auto") == accel.Choice("jit", "no /dev/kvm: module kvm_hv is not loaded")
+
+
+def test_without_llvmlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's ppc64el has no llvmlite: KVM or nothing."""
+    monkeypatch.setattr(accel, "no_kvm", lambda: "no /dev/kvm: nothing there")
+    monkeypatch.setitem(sys.modules, "lpar.accel.soft", None)
+    with pytest.raises(HostError, match=r"nothing there; no \S+ for the CPU engine"):
+        accel.choose("auto")
 
 
 def test_jit_that_cannot_be_had(host: SimpleNamespace) -> None:

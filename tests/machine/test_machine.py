@@ -168,11 +168,13 @@ def test_vcpu_gives_up(
         yield Exit(reason, message="checkstop")
 
     if status is None:
-        with pytest.raises(InternalError, match="engine: checkstop"):
+        with pytest.raises(InternalError, match="vCPU 0: checkstop"):
             bench.run(guest)
+        dump = capsys.readouterr().err
+        assert dump.startswith("vCPU 0:\n") and " > 0000000000000000  60000000  ori" in dump
     else:
         assert bench.run(guest) == status
-    assert capsys.readouterr().err == text
+        assert capsys.readouterr().err == text
 
 
 def test_broken_engine(bench: Bench) -> None:

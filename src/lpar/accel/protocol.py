@@ -27,6 +27,8 @@ class ExitReason(enum.Enum):
     MMIO_WRITE = "mmio_write"  #: store outside RAM: ``addr``, ``size``, ``value``
     KICKED = "kicked"  #: somebody called ``kick``
     HALTED = "halted"  #: the guest can never run again by itself (e.g. checkstop); see ``message``
+    SHUTDOWN = "shutdown"  #: the accelerator itself saw the guest switch off
+    RESET = "reset"  #: ... or ask for a reboot
     INTERNAL = "internal"  #: the engine gave up; ``message`` says why
 
 
@@ -44,6 +46,48 @@ class Exit:
     size: int = 0
     value: int = 0
     message: str = ""
+
+
+class KernelInterrupts(Protocol):
+    """An interrupt controller (XICS) inside the accelerator.  From any thread."""
+
+    def add_source(self, number: int, level: bool) -> None:
+        """A source, masked; ``level``: it stays asserted until its device is served."""
+
+    def drive(self, number: int, level: bool) -> None:
+        """Set the line of a level source."""
+
+    def pulse(self, number: int) -> None:
+        """Signal one edge."""
+
+    def route(self, number: int, server: int, priority: int) -> None:
+        """Send a source to a server; priority 0xff masks it."""
+
+    def routing(self, number: int) -> tuple[int, int]:
+        """(server, priority) of a source."""
+
+    def take_rtas(self, name: str, token: int) -> bool:
+        """Have the accelerator answer an RTAS call about sources; False if it cannot."""
+
+
+PageSizes = tuple[tuple[int, int, tuple[tuple[int, int], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an accelerator says of the processors it has made; None: as the model has it."""
+
+    cpu: str  #: name of the model
+    pvr: int | None = None
+    timebase_hz: int | None = None
+    mmu: str = "any"  #: what the guest may choose: ``any``, ``hash``, ``radix``
+    slb_size: int | None = None
+    segments_1t: bool = True
+    page_sizes: PageSizes | None = None  #: (base shift, SLB encoding, ((shift, PTE encoding), ...))
+    dec_bits: int | None = None
+    characteristics: tuple[int, int] | None = None  #: of H_GET_CPU_CHARACTERISTICS; None: nothing to fear
+    threads: int | None = None  #: of each core; None: as asked for
+    hpt_order: int | None = None  #: of a hash table that the accelerator keeps
 
 
 class Vcpu(Protocol):

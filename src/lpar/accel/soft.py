@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from lpar.accel.protocol import Exit, ExitReason
+from lpar.accel.protocol import Exit, ExitReason, Facts, KernelInterrupts
 from lpar.cpu import layout, native_hcalls
 from lpar.cpu.engine import TICKS_PER_SECOND, Code, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
@@ -25,6 +25,7 @@ MODELS = {
     "POWER10": Model(pvr=0x00801200, isa=310, dec_bits=56),
 }
 TIERS = os.environ.get("LPAR_TIERS", "")  #: "units": compile no regions (for tests and measurements)
+DEFAULT_CPU = "POWER9"
 _GPRS = {f"r{n}": n for n in range(32)}
 _KICKED, _HCALL = Exit(ExitReason.KICKED), Exit(ExitReason.HCALL)
 
@@ -272,6 +273,7 @@ class SoftAccelerator:
     def __init__(self, progress: Any = None, *, jit: bool = True) -> None:
         Code.get(progress)
         self._jit = jit
+        self._cpu = DEFAULT_CPU
         self._engine: Engine | None = None
         self._upkeep: Upkeep | None = None
 
@@ -279,7 +281,8 @@ class SoftAccelerator:
         self, memory: Any, count: int, cpu: str, threads_per_core: int = 1
     ) -> Sequence[SoftVcpu]:
         """``count`` vCPUs of the model ``cpu``."""
-        self._engine = Engine(memory.address, memory.size, MODELS[cpu])
+        self._cpu = DEFAULT_CPU if cpu == "auto" else cpu
+        self._engine = Engine(memory.address, memory.size, MODELS[self._cpu])
         vcpus = [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
         self._upkeep = Upkeep(self._engine)
         if self._jit:
@@ -287,6 +290,14 @@ class SoftAccelerator:
             if TIERS != "units":
                 self._engine.start_jit()
         return vcpus
+
+    def facts(self) -> Facts:
+        """All as the model has it."""
+        return Facts(self._cpu)
+
+    def kernel_interrupts(self) -> KernelInterrupts | None:
+        """None: the partition's controller is used."""
+        return None
 
     def allocate_hpt(self, order: int) -> memoryview:
         """A zeroed hash page table that the vCPUs walk."""

@@ -46,6 +46,10 @@ def _cpus(text: str) -> int:
         raise ConfigError(f"-c: {text!r} is not a number of CPUs", hint="for example -c 2") from None
 
 
+def _model(text: str) -> str:
+    return text.lower() if text.lower() == "auto" else text.upper()
+
+
 def _seconds(text: str) -> float:
     try:
         return float(text)
@@ -78,8 +82,11 @@ OPTIONS: tuple[Option, ...] = (
         ("--memory",),
     ),
     Option("cpus", ("-c", "--cpus"), "number of virtual CPUs (1)", "N", _cpus, aliases=("--smp",)),
-    Option("cpu", ("--cpu",), f"CPU model: {_of(CPU_MODELS)} (POWER9)", "MODEL", str.upper),
+    Option("cpu", ("--cpu",), f"CPU model: {_of(CPU_MODELS)} (auto)", "MODEL", _model),
     Option("accel", ("--accel",), f"what runs the guest: {_of(ACCELERATORS)} (auto)", "NAME"),
+    Option(
+        "irqchip", ("--irqchip",), "under KVM: interrupts in the kernel (auto) or in lpar (user)", "WHERE"
+    ),
     Option("console", ("--console",), f"console: {_of(CONSOLES)} (hv)", "NAME"),
     Option("name", ("--name",), "name of the guest (guest-PID)", "NAME"),
     Option(

@@ -15,8 +15,9 @@ from lpar.config.share import check_shares
 from lpar.errors import ConfigError
 from lpar.units import GIB, TIB, format_size
 
-CPU_MODELS = ("POWER8", "POWER9", "POWER10")
-ACCELERATORS = ("auto", "jit", "interp")
+CPU_MODELS = ("auto", "POWER8", "POWER9", "POWER10")
+ACCELERATORS = ("auto", "kvm", "jit", "interp")
+IRQCHIPS = ("auto", "user")
 CONSOLES = ("hv",)
 MAX_CPUS = 2048
 MAX_MEMORY = 63 * TIB  #: bytes; MMIO begins there (the reference's SPAPR memory map)
@@ -41,7 +42,8 @@ class MachineConfig:
     networks: tuple[str, ...] = ()
     no_dhcp: bool = False
     accel: str = "auto"
-    cpu: str = "POWER9"
+    irqchip: str = "auto"
+    cpu: str = "auto"
     dump_dtb: str | None = None
     dry_run: bool = False
     timeout: float | None = None
@@ -61,6 +63,7 @@ class MachineConfig:
         _check_timeout(self.timeout)
         _check_choice("CPU model", self.cpu, CPU_MODELS, "--cpu")
         _check_choice("accelerator", self.accel, ACCELERATORS, "--accel")
+        _check_choice("interrupt controller", self.irqchip, IRQCHIPS, "--irqchip")
         _check_choice("console", self.console, CONSOLES, "--console")
         _check_text("kernel parameters", self.params)
         for disk in self.disks:

@@ -18,6 +18,7 @@ import ctypes
 import errno
 import mmap
 import os
+import platform
 import re
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ RAM_LIMIT = 63 << 40  #: bytes; MMIO starts at 63 TiB (PPC_MMIO_START of kvmtool
 HUGETLBFS_DEFAULT = "/var/lib/hugetlbfs/global/pagesize-16MB/"  #: what ``--hugetlbfs default`` means
 HUGETLBFS_MAGIC = 0x958458F6  #: ``f_type`` of statfs(2), linux/magic.h
 
-_MAP_NORESERVE = 0x4000  # asm-generic/mman.h; x86-64, arm64 and riscv agree; mmap names it from 3.13 on
+# asm-generic/mman.h; x86-64, arm64 and riscv agree, powerpc does not; mmap names it from 3.13 on
+_MAP_NORESERVE = 0x40 if platform.machine().startswith("ppc") else 0x4000
 _CHUNK = 64 * 1024  #: granularity of :meth:`GuestMemory.save`, bytes
 _TOUCHED = re.compile(rb"[\x40-\xff]")  #: pagemap bits 63 (present) or 62 (swapped)
 
@@ -64,6 +66,8 @@ class GuestMemory:
         check_ram_size(size)
         self.size = size
         self._map = _map_anonymous(size) if hugetlbfs is None else _map_hugetlbfs(size, hugetlbfs)
+        page_size = mmap.PAGESIZE if hugetlbfs is None else hugetlbfs_page_size(_hugetlbfs_path(hugetlbfs))
+        self.page_shift = page_size.bit_length() - 1  #: log2 of the size of the pages behind it
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self._view = memoryview(self._map)
         _advise_mergeable(self._map)
@@ -219,9 +223,13 @@ def _map_anonymous(size: int) -> mmap.mmap:
         ) from error
 
 
+def _hugetlbfs_path(where: str) -> Path:
+    return Path(HUGETLBFS_DEFAULT if where == "default" else where)
+
+
 def _map_hugetlbfs(size: int, where: str) -> mmap.mmap:
     """A private mapping of an unlinked file on hugetlbfs, its pages reserved at once."""
-    path = Path(HUGETLBFS_DEFAULT if where == "default" else where)
+    path = _hugetlbfs_path(where)
     page_size = hugetlbfs_page_size(path)
     if size % page_size:
         raise ConfigError(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from lpar.accel.protocol import Natives, Vcpu
+from lpar.accel.protocol import Facts, KernelInterrupts, Natives, Vcpu
 from lpar.host.memory import GuestMemory
 
 
@@ -16,10 +16,17 @@ class Accelerator(Protocol):
     def create_vcpus(
         self, memory: GuestMemory, count: int, cpu: str, threads_per_core: int = 1
     ) -> Sequence[Vcpu]:
-        """``count`` vCPUs of the CPU model named ``cpu``, in reset state, server numbers 0 up.
+        """``count`` vCPUs of the CPU model named ``cpu`` (``auto``: the accelerator's choice), in reset
+        state, server numbers 0 up.
 
         Each ``threads_per_core`` of them in turn are the threads of one core.
         """
+
+    def facts(self) -> Facts:
+        """What the vCPUs that were made are."""
+
+    def kernel_interrupts(self) -> KernelInterrupts | None:
+        """An interrupt controller of the accelerator's own; None: the partition's is used."""
 
     def allocate_hpt(self, order: int) -> memoryview | None:
         """A zeroed hash page table of 2**order bytes that the vCPUs walk; None if the host keeps it."""

@@ -53,7 +53,7 @@ class Machine:
     def _choose(self) -> Accelerator:
         """The accelerator for one boot; a reboot takes what the first boot took."""
         if self._choice is None:
-            self._choice = accel.choose(self.config.accel, _show_preparation)
+            self._choice = accel.choose(self.config.accel, _show_preparation, irqchip=self.config.irqchip)
         made: Accelerator = self._choice.make(_show_preparation)
         return made
 

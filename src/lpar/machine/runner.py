@@ -11,12 +11,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from lpar import log
 from lpar.accel.protocol import Exit, ExitReason, Vcpu
 from lpar.errors import GuestError, InternalError
-from lpar.machine.ends import VANISHED, End, Failure
+from lpar.machine import dump
+from lpar.machine.ends import POWERED_OFF, VANISHED, End, Failure
+from lpar.papr.events import Reboot
 from lpar.papr.partition import Partition
 
-Report = Callable[[End | Failure], None]
+Report = Callable[[End | Failure | Reboot], None]
 Trace = Callable[[str], None]
 
 _HCALL, _MMIO_WRITE = ExitReason.HCALL, ExitReason.MMIO_WRITE
@@ -34,6 +37,9 @@ class VcpuRunner:
         self._trace_mmio = trace_mmio
         self._running = partition.processors[vcpu.index].running
         self._ending = False
+        self._goes_on = threading.Event()  #: clear: the vCPU is to stay out of the guest
+        self._goes_on.set()
+        self._is_out = threading.Event()  #: it is
         self._thread = threading.Thread(target=self._main, name=f"vcpu{vcpu.index}", daemon=True)
 
     def start(self) -> None:
@@ -47,8 +53,22 @@ class VcpuRunner:
     def request_stop(self) -> None:
         """Ask the thread to end; returns at once."""
         self._ending = True
+        self._goes_on.set()
         self._running.set()
         self.vcpu.kick()
+
+    def pause(self, timeout: float) -> bool:
+        """Have the vCPU out of the guest until ``resume``; whether it came within ``timeout`` seconds."""
+        self._is_out.clear()
+        self._goes_on.clear()
+        if not self._thread.is_alive() or not self._running.is_set():
+            return True
+        self.vcpu.kick()
+        return self._is_out.wait(timeout)
+
+    def resume(self) -> None:
+        """Let the vCPU run again."""
+        self._goes_on.set()
 
     def join(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for the thread's end; whether it came."""
@@ -66,9 +86,14 @@ class VcpuRunner:
 
     def _loop(self) -> None:
         vcpu, running, handle_hcall = self.vcpu, self._running, self._partition.handle_hcall
+        goes_on = self._goes_on
         while not self._ending:
             if not running.is_set():
                 running.wait()
+                continue
+            if not goes_on.is_set():
+                self._is_out.set()
+                goes_on.wait()
                 continue
             exit = vcpu.run()
             if exit.reason is _HCALL:
@@ -88,8 +113,15 @@ class VcpuRunner:
             case ExitReason.HALTED:
                 self._report(End(VANISHED, f"the guest halted: {exit.message}", is_error=True))
                 return False
+            case ExitReason.SHUTDOWN:
+                self._report(End(POWERED_OFF))
+                return False
+            case ExitReason.RESET:
+                self._report(Reboot())
+                return False
             case ExitReason.INTERNAL:
-                raise InternalError(f"engine: {exit.message}")
+                log.write(dump.registers(self.vcpu, self._partition.memory))
+                raise InternalError(f"vCPU {self.vcpu.index}: {exit.message}")
             case _:
                 raise InternalError(f"exit {exit.reason} has no answer")
         return True

@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from lpar import log
-from lpar.accel.protocol import Vcpu
+from lpar.accel.protocol import Facts, Vcpu
 from lpar.boot import BootLayout, EntryState, load, plan
 from lpar.config import MachineConfig
 from lpar.errors import InternalError
 from lpar.host.memory import GuestMemory
+from lpar.machine import dump
 from lpar.machine.accelerator import Accelerator
 from lpar.machine.devices import DeviceSet, attach
 from lpar.machine.ends import End, Failure
+from lpar.machine.processors import model_of
 from lpar.machine.runner import VcpuRunner
 from lpar.papr import device_tree, phb_tree
-from lpar.papr.cpu_models import MODELS
+from lpar.papr.cpu_models import DEFAULT, MODELS
 from lpar.papr.device_tree_cpus import threads_per_core
 from lpar.papr.device_tree_memory import first_block_size
 from lpar.papr.events import Event
@@ -72,14 +74,15 @@ class System:
         self.layout = _layout(config)
         self._accelerator = around.accelerator()  # before RAM takes the room of its code
         self.memory = GuestMemory(config.memory, hugetlbfs=config.hugetlbfs)
-        threads = threads_per_core(config.cpus, MODELS[config.cpu])
+        threads = threads_per_core(config.cpus, MODELS.get(config.cpu, DEFAULT))
         vcpus = self._accelerator.create_vcpus(self.memory, config.cpus, config.cpu, threads)
         self.partition = self._make_partition(vcpus)
         if kept is not None:
             _restore_kept(self.partition, kept)
         self.devices = around.devices.make()
         attach(self.devices, self.partition)
-        self.device_tree = device_tree.build(describe(config, self.layout, self.partition))
+        facts = self._accelerator.facts()
+        self.device_tree = device_tree.build(describe(config, self.layout, self.partition, facts))
         self._runners = [self._runner(index) for index in range(config.cpus)]
 
     def _make_partition(self, vcpus: Sequence[Vcpu]) -> Partition:
@@ -92,7 +95,11 @@ class System:
             trace_hcall=log.write if config.debug_hcall else None,
             trace_rtas=log.write if config.debug_rtas else None,
             name=config.name or "lpar",
+            kernel_interrupts=self._accelerator.kernel_interrupts(),
         )
+        facts = self._accelerator.facts()
+        partition.hpt_order = facts.hpt_order or partition.hpt_order
+        partition.cpu_characteristics = facts.characteristics
         partition.flush_hpte = self._accelerator.flush_hpte
         partition.memory_written = self._accelerator.memory_written
         partition.use_natives(self._accelerator.natives())
@@ -130,6 +137,30 @@ class System:
             if not runner.join(max(deadline - time.monotonic(), 0.001)):
                 raise InternalError(f"vCPU {runner.vcpu.index} does not stop")
 
+    def pause(self) -> None:
+        """Bring all vCPUs back from the guest until ``resume``; their registers may be read then.
+
+        Raises InternalError if one does not come.
+        """
+        for runner in self._runners:
+            if not runner.pause(STOP_TIMEOUT):
+                raise InternalError(f"vCPU {runner.vcpu.index} does not pause")
+
+    def resume(self) -> None:
+        """Let all vCPUs run again."""
+        for runner in self._runners:
+            runner.resume()
+
+    def dump(self) -> str:
+        """Registers, code and stack of every started vCPU; only while paused."""
+        started = [vcpu for vcpu in self.partition.vcpus if not self.partition.is_stopped(vcpu.index)]
+        return "\n".join(dump.registers(vcpu, self.memory) for vcpu in started)
+
+    def system_reset(self) -> None:
+        """System reset interrupt (NMI) on every started vCPU."""
+        for vcpu in self.partition.vcpus:
+            self.partition.system_reset(vcpu.index)
+
     def keep(self) -> dict[str, Any]:
         """What outlives a reboot: NVRAM, the clock, the identity, input that nobody has read."""
         partition = self.partition
@@ -163,12 +194,17 @@ def _restore_kept(partition: Partition, kept: dict[str, Any]) -> None:
     partition.vtys[0].feed(kept["input"])
 
 
-def describe(config: MachineConfig, layout: BootLayout, partition: Partition) -> device_tree.Description:
+def describe(
+    config: MachineConfig, layout: BootLayout, partition: Partition, facts: Facts | None = None
+) -> device_tree.Description:
     """What the device tree is to say of this machine."""
+    facts = facts or Facts(DEFAULT.name)
     return device_tree.Description(
         ram_size=config.memory,
         cpus=config.cpus,
-        model=MODELS[config.cpu],
+        model=model_of(facts),
+        threads=facts.threads,
+        mmu=device_tree.Mmu(facts.mmu),
         hpt_order=partition.hpt_order,
         bootargs=config.params,
         initrd=(layout.initrd_addr, layout.initrd_end) if layout.initrd_size else None,

@@ -111,8 +111,10 @@ def _set_address_translation_mode(p: Partition, vcpu: Vcpu, flags: int, value1: 
         return n.H_P4
     if flags not in (0, 2, 3):
         return n.H_UNSUPPORTED_FLAG
-    p.set_lpcr(vcpu, flags << n.LPCR_AIL_SHIFT, n.LPCR_AIL)
-    return n.H_SUCCESS
+    wanted = flags << n.LPCR_AIL_SHIFT
+    p.set_lpcr(vcpu, wanted, n.LPCR_AIL)
+    took = vcpu.get_reg("lpcr") & n.LPCR_AIL == wanted  # KVM leaves out what the processor cannot do
+    return n.H_SUCCESS if took else n.H_UNSUPPORTED_FLAG
 
 
 def _set_ciabr(p: Partition, vcpu: Vcpu, flags: int, value1: int, value2: int) -> int:
@@ -209,11 +211,13 @@ _BEHAV_NO_STF_BARRIER = 1 << 54
 
 @hcall(n.H_GET_CPU_CHARACTERISTICS)
 def h_get_cpu_characteristics(p: Partition, vcpu: Vcpu, a: Args) -> Result:
-    """Which speculation safeguards the guest needs: none.
+    """Which speculation safeguards the guest needs: what the host says, or none.
 
     An emulated processor has no L1 cache to flush and no branch predictor to poison; without this
     answer Linux flushes on every system call and context switch.
     """
+    if p.cpu_characteristics is not None:
+        return n.H_SUCCESS, *p.cpu_characteristics
     character = _CHAR_BRANCH_HINTS_HONORED | _CHAR_COUNT_CACHE_DISABLED
     behaviour = _BEHAV_NO_L1D_FLUSH_ENTRY | _BEHAV_NO_L1D_FLUSH_UACCESS | _BEHAV_NO_STF_BARRIER
     return n.H_SUCCESS, character, behaviour

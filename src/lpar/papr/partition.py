@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lpar.errors import GuestError, LparError
+from lpar.errors import GuestError, HostError, LparError
 from lpar.papr import (  # the registrations, in the order of the RTAS tokens
     hcalls_cpu,
     hcalls_memory,
@@ -47,9 +47,10 @@ from lpar.papr.phb import HostBridge
 from lpar.papr.registry import HCALL_HANDLERS, HCALLS, Args, Result
 from lpar.papr.vty import Output, Vty, discard
 from lpar.papr.xics import Xics
+from lpar.papr.xics_kernel import KernelXics
 
 if TYPE_CHECKING:
-    from lpar.accel.protocol import Natives, Vcpu
+    from lpar.accel.protocol import KernelInterrupts, Natives, Vcpu
     from lpar.host.memory import GuestMemory
 
 __all__ = ["Partition"]
@@ -93,11 +94,12 @@ class Partition:
         trace_rtas: Callable[[str], None] | None = None,
         name: str = "lpar",
         uuid: bytes | None = None,
+        kernel_interrupts: KernelInterrupts | None = None,
     ) -> None:
         self.memory = memory
         self.vcpus = list(vcpus)
         self.processors = [Processor(started=i == 0) for i in range(len(self.vcpus))]
-        self.xics = Xics([vcpu.set_external_interrupt for vcpu in self.vcpus])
+        self.xics = _make_xics(kernel_interrupts, self.vcpus)
         self.vtys: list[Vty] = []
         self.vtys_by_unit: dict[int, Vty] = {}
         self.bridges: list[HostBridge] = []
@@ -116,6 +118,7 @@ class Partition:
         self.flush_hpte: Callable[[int, int, int], None] = self._flush_all
         self.memory_written: Callable[[int, int], None] | None = None  #: (address, length) behind the engine
         self.natives: Natives | None = None
+        self.cpu_characteristics: tuple[int, int] | None = None  #: of real processors; None: emulated
         self.mmio: MmioBus | None = None
         self.entropy: Callable[[int], bytes] = os.urandom
         self.clock: Callable[[], int] = time.time_ns
@@ -144,6 +147,8 @@ class Partition:
                 result = handler(self, vcpu, args)
             except GuestError:
                 result = n.H_PARAMETER
+            except HostError:
+                raise  # the guest cannot go on without what the host refused
             except Exception:
                 _log.exception("hypercall %#x failed; this is a bug in lpar", args[0])
                 result = n.H_HARDWARE
@@ -422,6 +427,15 @@ class Partition:
         for vcpu in self.vcpus:
             vcpu.set_process_table(*self.process_table)
             vcpu.flush_tlb()
+
+
+def _make_xics(kernel: KernelInterrupts | None, vcpus: Sequence[Vcpu]) -> Xics:
+    """The interrupt controller: ours, or the accelerator's own."""
+    if kernel is None:
+        return Xics([vcpu.set_external_interrupt for vcpu in vcpus])
+    xics = KernelXics(kernel, len(vcpus))
+    xics.take_rtas()
+    return xics
 
 
 def _trace_line(vcpu: Vcpu, args: Args, result: Result) -> str:

@@ -17,7 +17,7 @@ import struct
 import threading
 from collections.abc import Callable, Generator, Mapping
 
-from lpar.accel.protocol import Exit, ExitReason
+from lpar.accel.protocol import Exit, ExitReason, Facts, KernelInterrupts
 from lpar.host.memory import GuestMemory
 from lpar.papr.numbers import H_GET_TERM_CHAR, H_PUT_TERM_CHAR, KVMPPC_H_RTAS, VTY_BASE
 from lpar.papr.registry import rtas_tokens
@@ -107,6 +107,14 @@ class FakeAccelerator:
         """One scripted vCPU for each server number."""
         self.vcpus = [ScriptedVcpu(i, memory, self._programs.get(i, idle)) for i in range(count)]
         return self.vcpus
+
+    def facts(self) -> Facts:
+        """The default model."""
+        return Facts("POWER9")
+
+    def kernel_interrupts(self) -> KernelInterrupts | None:
+        """None: the partition's controller is used."""
+        return None
 
     def allocate_hpt(self, order: int) -> memoryview | None:
         """A table nobody walks."""
