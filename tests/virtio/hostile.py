@@ -129,17 +129,17 @@ class Hostile:
         for i, fields in enumerate(parts):
             self.driver.put_descriptor(ring.desc, i, fields)
         self.driver.make_available(ring, 0)
-        self.driver.notify(ring.index)
+        self._notify(ring.index)
 
     def _available(self, which: int, head: int) -> None:
         ring = self._ring(which)
         self.driver.make_available(ring, head)
-        self.driver.notify(ring.index)
+        self._notify(ring.index)
 
     def _index(self, which: int, value: int) -> None:
         ring = self._ring(which)
         self.driver.memory.write(ring.avail + 2, struct.pack("<H", value))
-        self.driver.notify(ring.index)
+        self._notify(ring.index)
 
     def _notify(self, which: int) -> None:
         self._store(NOTIFY + 4 * which, 2, which)
