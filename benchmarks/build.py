@@ -72,6 +72,33 @@ def lparbench() -> Path:
     return _compiled("lparbench", FLAGS, sorted(SOURCES.glob("*.c")), sorted(SOURCES.glob("*.h")))
 
 
+def lpardisk() -> Path:
+    """The static program of the disk rows.  Raises HostError."""
+    return _compiled("lpardisk", FLAGS, [SOURCES / "disk" / "lpardisk.c"])
+
+
+def disk_image() -> Path:
+    """A disk of 512 MiB with content that is no pattern.  Raises HostError."""
+
+    def make(to: Path) -> None:
+        block = hashlib.shake_256(b"lpar").digest(1 << 20)
+        with to.open("wb") as file:
+            for number in range(512):
+                file.write(number.to_bytes(8, "big") + block[8:])
+
+    return kept("disk.img", [b"512 MiB, 1"], make)
+
+
+def blank_disk() -> Path:
+    """A disk of 512 MiB to write to.  Raises HostError."""
+
+    def make(to: Path) -> None:
+        to.touch()
+        os.truncate(to, 512 << 20)
+
+    return kept("blank.img", [b"512 MiB"], make)
+
+
 def start_kernel() -> Path:
     """The smallest kernel: prints and stops.  Raises HostError."""
     return _compiled("start", KERNEL_FLAGS, [SOURCES / "start.S"])

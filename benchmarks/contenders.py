@@ -23,6 +23,7 @@ class Machine:
     cpus: int = 1
     memory: str = "1G"
     params: str = ""
+    disks: tuple[Path, ...] = ()
 
 
 class Cache(Enum):
@@ -70,6 +71,8 @@ def lpar(machine: Machine, *options: str) -> list[str]:
         words += ["-i", str(machine.initrd)]
     if machine.params:
         words += ["-p", machine.params]
+    for disk in machine.disks:
+        words += ["-d", str(disk)]
     return [*words, "-m", machine.memory, "-c", str(machine.cpus)]
 
 
@@ -85,6 +88,9 @@ def qemu(machine: Machine) -> list[str]:
     words += ["-nodefaults", "-display", "none", "-serial", "stdio", "-kernel", str(machine.kernel)]
     if machine.initrd:
         words += ["-initrd", str(machine.initrd)]
+    for number, disk in enumerate(machine.disks):
+        words += ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=writeback"]
+        words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
     return [*words, "-append", machine.params] if machine.params else words
 
 

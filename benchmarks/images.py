@@ -7,19 +7,35 @@ from pathlib import Path
 
 from benchmarks import build
 from benchmarks.contenders import Machine
-from benchmarks.rows import PROGRAMS, SHELL, START, USERLAND
+from benchmarks.rows import DISK, PROGRAMS, SHELL, START, USERLAND
 from benchmarks.userland import additions, userland
 from lpar.cli.cpio import append_to, archive, regular
 from lpar.cli.guests import Guest, debian_installer
+from lpar.cli.kernels import debian_kernel
 
 
 def machine_of(image: str, cpus: int, memory: str, params: str = "") -> Machine:
     """The machine for an image.  Raises HostError when its parts cannot be had."""
     if image == START:
         return Machine(build.start_kernel(), None, cpus, memory)
+    if image == DISK:
+        return _with_disk(cpus, memory, params)
     guest = debian_installer()
     initrds = {SHELL: lambda _: guest.shell_initrd, PROGRAMS: _with_programs, USERLAND: _with_userland}
     return Machine(guest.kernel, initrds[image](guest), cpus, memory, f"{guest.params} {params}".strip())
+
+
+def _with_disk(cpus: int, memory: str, params: str) -> Machine:
+    """Debian's kernel with lpar's initramfs, /lpardisk, and a disk."""
+    kernel, program = debian_kernel(), build.lpardisk().read_bytes()
+    base = kernel.initrd.read_bytes()
+
+    def make(to: Path) -> None:
+        to.write_bytes(append_to(base, [regular("lpardisk", program, 0o755)]))
+
+    initrd = build.kept("initrd-disk", [base, program], make)
+    words = f"{kernel.params} {params}".strip()
+    return Machine(kernel.kernel, initrd, cpus, memory, words, (build.disk_image(), build.blank_disk()))
 
 
 def _with_programs(guest: Guest) -> Path:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 START = "start"  #: image: the smallest kernel, which prints and stops
 SHELL = "shell"  #: image: Debian's installer with a shell
 PROGRAMS = "programs"  #: image: the same, with lparbench
+DISK = "disk"  #: image: Debian's kernel, lpardisk, and two disks of 512 MiB
 USERLAND = "userland"  #: image: the same, with lparbench and Debian's programs
 
 
@@ -48,6 +49,12 @@ def _real(name: str, about: str, *command: str) -> Row:
 
 def _shell(name: str, about: str, line: str, answer: str | None = None) -> Row:
     return Row(name, "shell", about, line, SHELL, answer=answer)
+
+
+def _disk(name: str, about: str, words: str) -> Row:
+    operation, block, count, threads = words.split()
+    device = "/dev/vdb" if "write" in operation else "/dev/vda"
+    return Row(name, "disk", about, f"/lpardisk {operation} {device} {block} {count} {threads}", DISK)
 
 
 def _pair(name: str, kind: str, option: str, count: str = "") -> tuple[Row, Row]:
@@ -139,6 +146,12 @@ ROWS = (
     _real("py-queens", "python3: generators, sets, big integers", *PYTHON, "/data/queens.py"),
     _real("gcc", "gcc -O2 of a file of 800 lines, and as", "/bin/sh", "-c", COMPILE),
     _real("sqlite", "20000 inserts, queries and updates", *SQLITE, ".read /data/bench.sql"),
+    _disk("disk-read", "read 2 GiB in blocks of 1 MiB", "read 1048576 2048 1"),
+    _disk("disk-write", "write 1 GiB in blocks of 1 MiB, fsync", "write 1048576 1024 1"),
+    _disk("disk-randread", "30000 random reads of 4 KiB", "randread 4096 30000 1"),
+    _disk("disk-randread8", "60000 random reads of 4 KiB by 8 threads", "randread 4096 60000 8"),
+    _disk("disk-randwrite", "30000 random writes of 4 KiB, fsync", "randwrite 4096 30000 1"),
+    _disk("disk-randwrite8", "60000 random writes of 4 KiB by 8 threads, fsync", "randwrite 4096 60000 8"),
     *_pair("sieve", "p", "-j"),
     *_pair("sha256", "p", "-j"),
     *_pair("matmul", "p", "-j"),

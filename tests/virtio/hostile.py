@@ -178,9 +178,9 @@ class Hostile:
             )
 
     def _start(self, size: int) -> None:
-        self.driver.status = 0
         self.driver._buffers = 0x200000
         if self.driver.addresses.find(self.driver._main, 4) is not None:
+            self.driver.status = 0
             self.driver.status = 3
             self.driver.accept(self.driver.features())
             self.driver.status = 11

@@ -193,6 +193,12 @@ class Recorder:
     def write(self, views: Sequence[memoryview], offset: int) -> None:
         self._do("write")
 
+    def read_now(self, views: Sequence[memoryview], offset: int) -> bool:
+        return False
+
+    def write_now(self, views: Sequence[memoryview], offset: int) -> bool:
+        return False
+
     def flush(self) -> None:
         self._do("flush")
 

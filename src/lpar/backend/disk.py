@@ -36,6 +36,12 @@ class Disk(Protocol):
     def write(self, views: Sequence[memoryview], offset: int) -> None:
         """Write the views from ``offset`` on."""
 
+    def read_now(self, views: Sequence[memoryview], offset: int) -> bool:
+        """Fill the views if that waits for nothing; False if it would (the views may be filled in part)."""
+
+    def write_now(self, views: Sequence[memoryview], offset: int) -> bool:
+        """Write the views if that is likely to wait for nothing; False if nothing was written."""
+
     def flush(self) -> None:
         """What was written before is on stable storage on return."""
 

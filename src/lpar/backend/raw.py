@@ -6,11 +6,14 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import time
 from collections.abc import Callable, Sequence
 
-from lpar.backend.disk import SECTOR, read_all, write_all
+from lpar.backend.disk import IOV_MAX, SECTOR, read_all, write_all
 from lpar.host.files import punch_hole, zero_range
 
+SLOW = 0.005  #: seconds after which a write into the page cache was not one
+SLOW_FOR = 1.0  #: seconds in which it is not tried again
 _ZERO = memoryview(bytes(1 << 20))
 _NOT_TO_BE_HAD = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EPERM)
 
@@ -25,6 +28,8 @@ class RawDisk:
         self.block_size = _direct_block(fd, size) if direct else SECTOR
         self.can_discard = not read_only
         self._direct = direct
+        self._cached_reads = True
+        self._slow_until = 0.0
 
     def read(self, views: Sequence[memoryview], offset: int) -> None:
         """Fill the views."""
@@ -39,6 +44,26 @@ class RawDisk:
             self._write_direct(views, offset)
         else:
             write_all(self.fd, views, offset)
+
+    def read_now(self, views: Sequence[memoryview], offset: int) -> bool:
+        """From the host's page cache."""
+        if self._direct or not self._cached_reads:
+            return False
+        try:
+            return os.preadv(self.fd, views[:IOV_MAX], offset, os.RWF_NOWAIT) == sum(map(len, views))
+        except OSError as error:
+            self._cached_reads = error.errno == errno.EAGAIN
+            return False
+
+    def write_now(self, views: Sequence[memoryview], offset: int) -> bool:
+        """Into the host's page cache, unless that was slow a moment ago: the host is writing back then."""
+        begin = time.monotonic()
+        if self._direct or begin < self._slow_until:
+            return False
+        write_all(self.fd, views, offset)
+        if time.monotonic() - begin > SLOW:
+            self._slow_until = begin + SLOW_FOR
+        return True
 
     def _read_direct(self, views: Sequence[memoryview], offset: int) -> None:
         """Without a copy where the guest's buffers are aligned as the host wants it."""
