@@ -351,7 +351,8 @@ def f128_to_f64(cpu: Any, b: Any, mode: Any) -> Result:
     toward_zero = (mode & ~(3 | ODD)) | 1
     rounded = select(odd, toward_zero, mode)
     result, flags = core.round_pack(cpu, sign, exp - (BIAS - 1023), sig64, rounded, BINARY64)
-    return result | (odd & ((flags & XX) != 0)).zext(64), flags
+    up = odd & ((flags & XX) != 0) & ~result.bit(0)
+    return result | up.zext(64), flags | flag(up, core.FR)
 
 
 @routine(args=(128,), returns=128)

@@ -35,7 +35,7 @@ DEVIATIONS = (
     Deviation(r"bcd.*", UNDEFINED),
     Deviation(r"xs(add|sub|mul|div|sqrt)sp", "rounds to double first"),
     Deviation(r"plq", "refuses RT 0 where RA is 0, though that is no register there"),
-    Deviation(r"xscmpexp[dq]p|x[sv](max|min)[cj]?[dsq]p", STALE),
+    Deviation(r"xscmpexp[dq]p|x[sv](max|min)[cj]?[dsq]p|xvcvspbf16", STALE),
     Deviation(r"(pm)?xv(b?f16|f32|f64)ger.*", STALE),
     Deviation(r"dctfixqq", "misses overflows at the ends of the range"),
     Deviation(r"vextd.*|vextract(d|u[bhw])|vextu[hw][lr]x|vins.*|vgnb", UNDEFINED),
