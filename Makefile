@@ -3,13 +3,14 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test bench fuzz-isa lint setup clean
+.PHONY: help boot test bench fuzz-isa testfloat lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
 	@echo "make test    lint, types and all tests"
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"
+	@echo "make testfloat  TestFloat level 1 on the engine: half an hour; ONLY=f128 chooses"
 	@echo "make lint    ruff, mypy and the layer contract"
 	@echo "make setup   the Python environment and the tools that the tests use"
 	@echo "make clean   remove caches of the tools (not the guests')"
@@ -29,6 +30,10 @@ fuzz-isa:
 	@scripts/setup test
 	@scripts/judge
 	PYTHONPATH=src:. $(BIN)/python -m tests.isa.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BIG),--big --tiers interpreter) $(FUZZFLAGS)
+
+testfloat:
+	@scripts/setup test
+	PYTHONPATH=src:. $(BIN)/python -m tests.isa.testfloat $(if $(ONLY),--only $(ONLY))
 
 lint:
 	@scripts/setup test

@@ -8,14 +8,18 @@ from collections.abc import Iterable
 from types import ModuleType
 
 import pytest
+from tests.isa import judge
 from tests.isa.harness import (
     BUFFER,
     Case,
+    State,
+    assemble,
     check,
     check_encodings,
     overlaps,
     random_state,
     random_word,
+    run_oracle,
     value64,
 )
 
@@ -191,7 +195,18 @@ def defined_result(case: Case) -> Case:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m is not vmx_memory], ids=lambda m: m.__name__[9:])
 def test_registers_only(module: ModuleType) -> None:
-    check([defined_result(c) for c in cases(defined_in(module), 60)])
+    """All but vrldmi, into which qemu 10 inserts zeros instead of VRT (7.2 does not)."""
+    known = [i for i in defined_in(module) if i.name != "vrldmi" or judge.version() < 10]
+    check([defined_result(c) for c in cases(known, 60)])
+
+
+def test_rotate_and_insert() -> None:
+    """vrldmi: mb 56, me 59, no rotation, in both doublewords."""
+    before = State()
+    masks = 0x383B00_0000000000383B00
+    before.vsr[33:36] = [0x1111111111111111_2222222222222222, 0xFF_000000000000003F, masks]
+    after = run_oracle(Case(assemble(["vrldmi 1, 2, 3"]), before))
+    assert after.vsr[33] == 0x11111111111111F1_2222222222222232
 
 
 def aim(case: Case, rng: random.Random) -> Case:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tests.cpu.runner import TIERS
 from tests.isa.testfloat.check import differing, expect
-from tests.isa.testfloat.guest import Guest
+from tests.isa.testfloat.guest import ROWS, Guest
 from tests.isa.testfloat.operands import Array, integers, level1
 from tests.isa.testfloat.operations import FORMATS, Operation, all_operations
 
@@ -34,17 +34,17 @@ def report(op: Operation, line: str, rn: int, operands: Sequence[Array], wrong: 
 
 def run(guest: Guest, op: Operation, operands: Sequence[Array]) -> Iterator[tuple[str, int, list[str]]]:
     """For each instruction: its line, the number of cases, reports of what is wrong."""
-    counts = dict.fromkeys((line for line, _ in op.lines), 0)
     problems: dict[str, list[str]] = {line: [] for line, _ in op.lines}
-    for rn in range(4):
-        expected = expect(op, operands, rn) if op.result != "b" else None
+    for at in range(0, len(operands[0]), ROWS):
+        part = [o[at : at + ROWS] for o in operands]
+        expected = [expect(op, part, rn) for rn in range(4)]
         for line, how in op.lines:
-            wrong = differing(guest, op, line, how, operands, rn, expected)  # type: ignore[arg-type]
-            counts[line] += len(operands[0])
-            if len(wrong):
-                problems[line].append(report(op, line, rn, operands, wrong))
-    for line in counts:
-        yield line, counts[line], problems[line]
+            for rn in range(4):
+                wrong = differing(guest, op, line, how, part, rn, expected[rn])
+                if len(wrong):
+                    problems[line].append(report(op, line, rn, part, wrong))
+    for line, found in problems.items():
+        yield line, 4 * len(operands[0]), found
 
 
 def main() -> int:
@@ -54,7 +54,13 @@ def main() -> int:
     parser.add_argument("--tier", choices=TIERS, default="interpreter")
     parser.add_argument("--only", default="", help="operations of SoftFloat that begin so")
     given = parser.parse_args()
-    guest, rng, total, failed, start = Guest(given.tier), np.random.default_rng(given.seed), 0, 0, time.monotonic()
+    guest, rng, total, failed, start = (
+        Guest(given.tier),
+        np.random.default_rng(given.seed),
+        0,
+        0,
+        time.monotonic(),
+    )
     for op in all_operations():
         if not op.function.startswith(given.only):
             continue

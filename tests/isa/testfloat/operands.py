@@ -46,7 +46,11 @@ class Format:
 
 
 _INTEGERS = (29, 30, 31, 32, 61, 62, 63, 64)
-_HALF, _SINGLE, _DOUBLE = (-15, -14, 15, 16), (-129, -128, -127, -126, 127, 128, 129), (-1025, -1024, -1023, -1022, 1023, 1024, 1025)
+_HALF, _SINGLE, _DOUBLE = (
+    (-15, -14, 15, 16),
+    (-129, -128, -127, -126, 127, 128, 129),
+    (-1025, -1024, -1023, -1022, 1023, 1024, 1025),
+)
 F16 = Format("f16", 16, 10, _INTEGERS)
 F32 = Format("f32", 32, 23, (*_INTEGERS, *_HALF))
 F64 = Format("f64", 64, 52, (*_INTEGERS, *_HALF, *_SINGLE))
@@ -116,7 +120,9 @@ def level1(fmt: Format, count: int, rng: np.random.Generator) -> tuple[Array, ..
     chosen = [edges[p.ravel()] for p in picks]
     blocks = []
     for which in range(1 << count):  # a set bit: this operand is random
-        repeat = 1 + (which == (1 << count) - 1) * (count == 2) * 2 + (which == (1 << count) - 1) * (count == 3)
+        repeat = (
+            1 + (which == (1 << count) - 1) * (count == 2) * 2 + (which == (1 << count) - 1) * (count == 3)
+        )
         for _ in range(repeat):
             total = len(chosen[0])
             blocks.append([randoms(fmt, total, rng) if which >> n & 1 else c for n, c in enumerate(chosen)])
@@ -130,4 +136,6 @@ def integers(size: int, rng: np.random.Generator) -> Array:
     sparse = [0, *single, *(ones & -b for b in single), *(ones ^ b for b in single), *(b - 1 for b in single)]
     sums = [a + b & ones for a in sparse for b in sparse]
     some = rng.integers(0, 1 << 64, 20_000, dtype=np.uint64) >> rng.integers(0, 64, 20_000, dtype=np.uint64)
-    return np.concatenate([rows(sparse + sums), np.stack([some & np.uint64(ones), np.zeros_like(some)], axis=1)])
+    return np.concatenate(
+        [rows(sparse + sums), np.stack([some & np.uint64(ones), np.zeros_like(some)], axis=1)]
+    )

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is tested: instructions, the SoftFloat function that each must agree with, and how registers hold values.
+"""What is tested: instructions, SoftFloat functions that they must agree with, how registers hold values.
 
 An operand is in VSR 1, 2, 3 (VR 1, 2, 3 for quad precision); the third is also in the target, VSR or VR 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from tests.isa.testfloat import reference as ref
-from tests.isa.testfloat.operands import F16, F32, F64, F128, Array, Format
+from tests.isa.testfloat.operands import F16, F32, F64, F128, Array, Format, rows
 
 FORMATS = {f.name: f for f in (F16, F32, F64, F128)}
 SCALAR, VECTOR, QUAD = "scalar", "vector", "quad"
@@ -42,23 +41,19 @@ class Operation:
         return self.lines[0][0].split()[0]
 
 
-def _pair(name: str, operands: str) -> tuple[tuple[str, str], ...]:
-    """Scalar and vector forms of an operation on doubles and on singles: see ``_BINARY``."""
-    return tuple((line, how) for line, how in ((name, operands),))
-
-
 def arithmetic() -> list[Operation]:
     """add, sub, mul, div, sqrt in three formats."""
     made = []
     for name in ("add", "sub", "mul", "div"):
         for fmt, s, x in (("f64", "", "dp"), ("f32", "s", "sp")):
-            c_form = "4,1,2"
             lines = (
-                (f"f{name}{s} {c_form}", SCALAR), (f"xs{name}{x} {c_form}", SCALAR), (f"xv{name}{x} {c_form}", VECTOR),
+                (f"f{name}{s} 4,1,2", SCALAR), (f"xs{name}{x} 4,1,2", SCALAR), (f"xv{name}{x} 4,1,2", VECTOR),
             )  # fmt: skip
             made.append(Operation(f"{fmt}_{name}", (fmt, fmt), fmt, lines))
         made.append(Operation(f"f128_{name}", ("f128",) * 2, "f128", ((f"xs{name}qp 4,1,2", QUAD),)))
-        made.append(Operation(f"f128_{name}", ("f128",) * 2, "f128", ((f"xs{name}qpo 4,1,2", QUAD),), odd=True))
+        made.append(
+            Operation(f"f128_{name}", ("f128",) * 2, "f128", ((f"xs{name}qpo 4,1,2", QUAD),), odd=True)
+        )
     for fmt, s, x in (("f64", "", "dp"), ("f32", "s", "sp")):
         lines = ((f"fsqrt{s} 4,1", SCALAR), (f"xssqrt{x} 4,1", SCALAR), (f"xvsqrt{x} 4,1", VECTOR))
         made.append(Operation(f"{fmt}_sqrt", (fmt,), fmt, lines))
@@ -74,7 +69,8 @@ def multiply_adds() -> list[Operation]:
         signs = {"negate_c": name.endswith("sub"), "negate": name.startswith("n")}
         for fmt, s, x in (("f64", "", "dp"), ("f32", "s", "sp")):
             lines = (
-                (f"f{name}{s} 4,1,2,3", SCALAR), (f"xs{name}a{x} 4,1,2", SCALAR), (f"xv{name}a{x} 4,1,2", VECTOR),
+                (f"f{name}{s} 4,1,2,3", SCALAR), (f"xs{name}a{x} 4,1,2", SCALAR),
+                (f"xv{name}a{x} 4,1,2", VECTOR),
             )  # fmt: skip
             made.append(Operation(f"{fmt}_mulAdd", (fmt,) * 3, fmt, lines, **signs))
         for suffix in ("", "o"):
@@ -126,12 +122,14 @@ def float_to_integers() -> list[Operation]:
         ("f64", "i64", (("fctidz 4,1", SCALAR), ("xscvdpsxds 4,1", SCALAR), ("xvcvdpsxds 4,1", VECTOR))),
         ("f64", "ui64", (("fctiduz 4,1", SCALAR), ("xscvdpuxds 4,1", SCALAR), ("xvcvdpuxds 4,1", VECTOR))),
         ("f32", "i32", (("xvcvspsxws 4,1", VECTOR),)), ("f32", "ui32", (("xvcvspuxws 4,1", VECTOR),)),
-        ("f128", "i64", (("xscvqpsdz 4,1", "from quad"),)), ("f128", "ui64", (("xscvqpudz 4,1", "from quad"),)),
-        ("f128", "i32", (("xscvqpswz 4,1", "from quad"),)), ("f128", "ui32", (("xscvqpuwz 4,1", "from quad"),)),
+        ("f128", "i64", (("xscvqpsdz 4,1", "from quad"),)),
+        ("f128", "ui64", (("xscvqpudz 4,1", "from quad"),)),
+        ("f128", "i32", (("xscvqpswz 4,1", "from quad"),)),
+        ("f128", "ui32", (("xscvqpuwz 4,1", "from quad"),)),
     )  # fmt: skip
     made = []
-    for rounding, rows in ((None, nearest), (ref.ZERO, toward_zero)):
-        for a, b, lines in rows:
+    for rounding, table in ((None, nearest), (ref.ZERO, toward_zero)):
+        for a, b, lines in table:
             made.append(Operation(f"{a}_to_{b}", (a,), b, lines, rounding=rounding, more="i8 MODE, i1 1"))
     return made
 
@@ -146,7 +144,13 @@ def roundings() -> list[Operation]:
             made.append(_round(fmt, some, mode, silent=True))
     made.append(_round("f64", (("xsrdpic 4,1", SCALAR), ("xvrdpic 4,1", VECTOR)), None))
     made.append(_round("f32", (("xvrspic 4,1", VECTOR),), None))
-    for line, mode in (("0,4,1,0", ref.AWAY), ("1,4,1,0", ref.NEAREST), ("1,4,1,1", ref.ZERO), ("1,4,1,2", ref.UP), ("1,4,1,3", ref.DOWN)):
+    for line, mode in (
+        ("0,4,1,0", ref.AWAY),
+        ("1,4,1,0", ref.NEAREST),
+        ("1,4,1,1", ref.ZERO),
+        ("1,4,1,2", ref.UP),
+        ("1,4,1,3", ref.DOWN),
+    ):
         made.append(_round("f128", ((f"xsrqpi {line}", QUAD),), mode, silent=True))
         made.append(_round("f128", ((f"xsrqpix {line}", QUAD),), mode))
     made.append(_round("f128", (("xsrqpi 0,4,1,3", QUAD),), None, silent=True))
@@ -164,7 +168,10 @@ def _round(
 
 def comparisons() -> list[Operation]:
     """Unordered and ordered comparisons."""
-    rows = (("f64", ("fcmpu", "fcmpo", "xscmpudp", "xscmpodp"), SCALAR), ("f128", ("xscmpuqp", "xscmpoqp"), QUAD))
+    rows = (
+        ("f64", ("fcmpu", "fcmpo", "xscmpudp", "xscmpodp"), SCALAR),
+        ("f128", ("xscmpuqp", "xscmpoqp"), QUAD),
+    )
     return [
         Operation(f"{fmt}_lt_quiet", (fmt, fmt), "b", tuple((f"{n} 6,1,2", how) for n in names))
         for fmt, names, how in rows
@@ -174,8 +181,8 @@ def comparisons() -> list[Operation]:
 def all_operations() -> list[Operation]:
     """Everything, the quick ones first."""
     return [
-        *conversions(), *integers_to_float(), *float_to_integers(), *roundings(), *comparisons(), *arithmetic(),
-        *multiply_adds(),
+        *conversions(), *integers_to_float(), *float_to_integers(), *roundings(), *comparisons(),
+        *arithmetic(), *multiply_adds(),
     ]  # fmt: skip
 
 
@@ -265,10 +272,7 @@ def converted_nan(values: Array, source: Format, target: Format) -> Array:
         fraction = x & (1 << source.fraction) - 1 | 1 << source.fraction - 1
         shift = target.fraction - source.fraction
         fraction = fraction << shift if shift >= 0 else fraction >> -shift
-        made.append((x >> source.size - 1) << target.size - 1 | (2 * target.bias + 1) << target.fraction | fraction)
-    from tests.isa.testfloat.operands import rows
-
+        made.append(
+            (x >> source.size - 1) << target.size - 1 | (2 * target.bias + 1) << target.fraction | fraction
+        )
     return rows(made) if made else values
-
-
-Check = Callable[[Array], Array]

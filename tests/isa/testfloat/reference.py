@@ -19,7 +19,16 @@ from tests.isa.testfloat.operands import Array
 
 NEAREST, ZERO, DOWN, UP, AWAY = range(5)  #: SoftFloat's rounding modes
 INEXACT, UNDERFLOW, OVERFLOW, INFINITE, INVALID = 1, 2, 4, 8, 16  #: and its flags
-_WORDS = {"f16": "i16", "f32": "i32", "f64": "i64", "i32": "i32", "ui32": "i32", "i64": "i64", "ui64": "i64", "b": "i1"}
+_WORDS = {
+    "f16": "i16",
+    "f32": "i32",
+    "f64": "i64",
+    "i32": "i32",
+    "ui32": "i32",
+    "i64": "i64",
+    "ui64": "i64",
+    "b": "i1",
+}
 
 
 @functools.cache
@@ -37,7 +46,10 @@ def _call(function: str, kinds: Sequence[str], result: str, more: str) -> tuple[
         low, high = f"%low{n}", f"%high{n}"
         loads.append(f"  {low} = load i64, ptr %at{n}")
         if kind == "f128":
-            loads += [f"  %next{n} = getelementptr i64, ptr %at{n}, i64 1", f"  {high} = load i64, ptr %next{n}"]
+            loads += [
+                f"  %next{n} = getelementptr i64, ptr %at{n}, i64 1",
+                f"  {high} = load i64, ptr %next{n}",
+            ]
             types += ["i64", "i64"]
             passed += [low, high]
         elif _WORDS[kind] == "i64":
@@ -54,10 +66,13 @@ def _call(function: str, kinds: Sequence[str], result: str, more: str) -> tuple[
     if result == "f128":
         lines += [
             "  %r0 = extractvalue {i64, i64} %r, 0", "  %r1 = extractvalue {i64, i64} %r, 1",
-            "  store i64 %r0, ptr %to", "  %to1 = getelementptr i64, ptr %to, i64 1", "  store i64 %r1, ptr %to1",
+            "  store i64 %r0, ptr %to", "  %to1 = getelementptr i64, ptr %to, i64 1",
+            "  store i64 %r1, ptr %to1",
         ]  # fmt: skip
     else:
-        lines.append("  store i64 %r, ptr %to" if returned == "i64" else f"  %wide = zext {returned} %r to i64")
+        lines.append(
+            "  store i64 %r, ptr %to" if returned == "i64" else f"  %wide = zext {returned} %r to i64"
+        )
         lines += [] if returned == "i64" else ["  store i64 %wide, ptr %to"]
     return f"declare {returned} @{function}({signature})", "\n".join(lines), returned
 
@@ -110,7 +125,7 @@ def _loop(function: str, kinds: tuple[str, ...], result: str, more: str) -> tupl
 def run(
     function: str, kinds: Sequence[str], result: str, operands: Sequence[Array], rounding: int, more: str = ""
 ) -> tuple[Array, Array]:
-    """Results and flags of a SoftFloat function; ``kinds``, ``result``: formats; ``more``: constant arguments."""
+    """Results and flags of a SoftFloat function on ``kinds`` of operands; ``more``: constant arguments."""
     loop, _ = _loop(function, tuple(kinds), result, more)
     ctypes.c_uint8.in_dll(library(), "softfloat_roundingMode").value = rounding
     count = len(operands[0])
