@@ -8,6 +8,7 @@ the working directory, so that neither root nor a changed system is needed.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 import sys
@@ -194,6 +195,56 @@ class Foreign:
                 log.info(f"apt-get download failed, trying again: {_last_line(done)}")
         raise HostError(
             f"cannot fetch {packages[0]}: {_last_line(done)}", hint="is the package mirror reachable?"
+        )
+
+    def closure(self, wanted: Sequence[str]) -> list[Path]:
+        """The packages ``wanted`` (names or apt's patterns) and all they depend on, from the cache.
+
+        What the cache has is not fetched again.  Raises HostError.
+        """
+        self._update()
+        options = [*self._options, "-o", "APT::Install-Recommends=false", "-y", "-q"]
+        listed = _run(["apt-get", *options, "--print-uris", "install", *wanted], self._where)
+        lines = [line.split() for line in listed.stdout.splitlines() if line.startswith("'")]
+        if listed.returncode:
+            hint = "the package sources of this machine must offer Debian 12 (bookworm) main"
+            raise HostError(f"cannot choose packages: {_last_line(listed)}", hint=hint)
+        archives = self._where / "cache" / "archives"
+        size = sum(int(words[2]) for words in lines)
+        for left in reversed(range(TRIES)):
+            with _progress(f"fetching {len(lines)} packages", archives / "partial", size or 1):
+                done = _run(["apt-get", *options, "--download-only", "install", *wanted], self._where)
+            if done.returncode == 0:
+                break
+            if not left:
+                raise HostError(
+                    f"cannot fetch packages: {_last_line(done)}", hint="is the package mirror reachable?"
+                )
+            log.info(f"apt-get failed, trying again: {_last_line(done)}")
+        return self._installable(options, wanted)
+
+    def _installable(self, options: Sequence[str], wanted: Sequence[str]) -> list[Path]:
+        """The files of all chosen packages: apt's simulation names them with their versions."""
+        done = _run(["apt-get", *options, "--simulate", "install", *wanted], self._where)
+        archives = self._where / "cache" / "archives"
+        found = []
+        for line in done.stdout.splitlines():
+            match = re.match(r"Inst (\S+) \((\S+) .*\[(\w+)\]\)", line)
+            if match:
+                version = match[2].replace(":", "%3a")
+                found.append(archives / f"{match[1].partition(':')[0]}_{version}_{match[3]}.deb")
+        missing = [path.name for path in found if not path.is_file()]
+        if missing or not found:
+            raise HostError(f"apt-get did not fetch {missing[0] if missing else 'anything'}")
+        return found
+
+    def sources(self) -> list[str]:
+        """Lines for the guest's list of sources: where this index is from, Debian's own only."""
+        form = "$(ORIGIN)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
+        words = ["apt-get", *self._options, "indextargets", "--format", form, "Created-By: Packages"]
+        lines = _run(words, self._where).stdout.splitlines()
+        return list(
+            dict.fromkeys(text for origin, _, text in (x.partition("|") for x in lines) if origin == "Debian")
         )
 
     def _update(self) -> None:

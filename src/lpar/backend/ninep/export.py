@@ -23,6 +23,7 @@ from lpar.errors import ConfigError
 
 READDIR_STEP = 32 << 10  #: bytes of host directory entries read at once
 XATTR_LIMIT = 64 << 10  #: bytes of one attribute (XATTR_SIZE_MAX of Linux)
+ACCESS_LISTS = b"system.posix_acl_"
 SPARE_FILES = 128  #: descriptors left to the rest of the process
 
 _O_LARGEFILE_ETC = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -286,7 +287,15 @@ class Export:
         if value or flags:
             os.setxattr(node.path, host, value, flags & (os.XATTR_CREATE | os.XATTR_REPLACE))
         else:
+            self._remove_attribute(node, name, host)
+
+    def _remove_attribute(self, node: Node, name: bytes, host: bytes) -> None:
+        """An access list that is not there may be removed, as from any file system that has them."""
+        try:
             os.removexattr(node.path, host)
+        except OSError as err:
+            if err.errno not in (errno.ENODATA, errno.EOPNOTSUPP) or not name.startswith(ACCESS_LISTS):
+                raise
 
     def _check_attribute(self, node: Node) -> None:
         """Links and special files carry no user attributes: say so as a file system without them does."""
