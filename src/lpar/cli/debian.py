@@ -19,6 +19,7 @@ from pathlib import Path
 from lpar import log
 from lpar.backend.ninep.ids import Owner, store
 from lpar.cli import apt, guests, kernels, unpack
+from lpar.cli.command import BOOTSTRAP, INIT
 from lpar.cli.image import make_image
 from lpar.cli.options import command_line
 from lpar.cli.roots import READY, Root, machine
@@ -156,6 +157,7 @@ def _write_settings(root: Root, sources: Sequence[str]) -> None:
         unpack.write_file(root.folder, name, text)
     unpack.write_file(root.folder, "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
     unpack.write_file(root.folder, CONFIGURE[1:], SCRIPT, 0o755)
+    unpack.write_file(root.folder, INIT[1:], BOOTSTRAP, 0o755)
     master = root.folder / "usr/share/base-passwd"
     for name in ("passwd", "group"):
         unpack.write_file(root.folder, f"etc/{name}", (master / f"{name}.master").read_text())

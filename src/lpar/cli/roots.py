@@ -8,8 +8,11 @@ far its set-up is.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,10 +97,24 @@ def is_name(text: str) -> bool:
     return "/" not in text and not os.path.isfile(text) and (base_dir() / text).is_dir()
 
 
-def machine(root: Root, *, init: str | None = None, quiet: bool = False) -> MachineConfig:
+@contextlib.contextmanager
+def in_use(root: Root, *, shared: bool = False) -> Iterator[None]:
+    """Hold a root: one guest that writes, or several that do not.  Raises ConfigError."""
+    with (root.where / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "wait for its end, or make another root: lpar setup debian NAME"
+            raise ConfigError(f"{root.name} is in use by another guest", hint=hint) from None
+        yield
+
+
+def machine(
+    root: Root, *, init: str | None = None, quiet: bool = False, read_only: bool = False
+) -> MachineConfig:
     """The machine that boots ``root``, by Debian's kernel, without a network.  Raises HostError."""
     kernel = kernels.debian_kernel()
-    words = [kernel.params, "rw"]
+    words = [kernel.params, "ro" if read_only else "rw"]
     if root.kind == "9p":
         words += [f"root={TAG}", "rootfstype=9p", f"rootflags={MOUNT}"]
     else:
@@ -110,8 +127,8 @@ def machine(root: Root, *, init: str | None = None, quiet: bool = False) -> Mach
         kernel=str(kernel.kernel),
         initrd=str(kernel.initrd),
         params=" ".join(words),
-        shares=(f"{root.folder},{TAG},mapped",) if root.kind == "9p" else (),
-        disks=(str(root.image),) if root.kind == "disk" else (),
+        shares=(f"{root.folder},{TAG},mapped" + ",ro" * read_only,) if root.kind == "9p" else (),
+        disks=(str(root.image).replace(",", ",,") + ",ro" * read_only,) if root.kind == "disk" else (),
     )
 
 

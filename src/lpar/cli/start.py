@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from lpar import log
 from lpar.cli.options import command_line, with_name
+from lpar.cli.running import announced
 from lpar.config import MachineConfig
 
 
@@ -16,4 +17,5 @@ def start(config: MachineConfig) -> int:
         log.write(f"# {command_line(config)}")
     from lpar.machine import run_machine  # the machine is not needed to refuse an option
 
-    return run_machine(config)
+    with announced(config):
+        return run_machine(config)

@@ -37,9 +37,9 @@ class DeviceSet:
     Raises ConfigError and HostError for what cannot be opened.
     """
 
-    def __init__(self, config: MachineConfig | None = None) -> None:
+    def __init__(self, config: MachineConfig | None = None, more: Sequence[Maker] = ()) -> None:
         self._held = contextlib.ExitStack()
-        self._makers: list[Maker] = []
+        self._makers: list[Maker] = [*more]
         if config is not None:
             with contextlib.ExitStack() as undo:
                 undo.callback(self._held.close)

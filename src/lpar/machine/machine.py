@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lpar.errors import ConfigError, HostError
 from lpar.host.signals import ending_signals
 from lpar.host.tty import Console, Key, ensure_standard_fds
 from lpar.machine.accelerator import Accelerator
-from lpar.machine.devices import DeviceSet
+from lpar.machine.devices import DeviceSet, Maker
 from lpar.machine.ends import POWERED_OFF, TIMED_OUT, VANISHED, End, Failure, killed_by
 from lpar.machine.system import MachineEvent, Surroundings, System
 from lpar.papr.events import Panic, PowerOff, Reboot
@@ -29,7 +29,8 @@ SYSRQ = b"\x0f"  #: Ctrl-O: what Linux's hvc console takes for a break (drivers/
 class Machine:
     """A machine that runs once.
 
-    ``accelerator`` is called for each boot; the descriptors are the console's.
+    ``accelerator`` is called for each boot; the descriptors are the console's; ``devices`` make more
+    devices than the description has.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Machine:
         accelerator: Callable[[], Accelerator] | None = None,
         input_fd: int = 0,
         output_fd: int = 1,
+        devices: Sequence[Maker] = (),
     ) -> None:
         self.config = config.validate()
+        self._more_devices = devices
         self._events: queue.SimpleQueue[MachineEvent] = queue.SimpleQueue()
         self._console = Console(self._on_key, self._on_lost, input_fd=input_fd, output_fd=output_fd)
         self._choice: accel.Choice | None = None
@@ -66,7 +69,7 @@ class Machine:
 
         Raises ConfigError and HostError before the guest runs, InternalError at any time.
         """
-        with DeviceSet(self.config) as devices:
+        with DeviceSet(self.config, self._more_devices) as devices:
             self._around = dataclasses.replace(self._around, devices=devices)
             return self._run()
 

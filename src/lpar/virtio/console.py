@@ -78,6 +78,12 @@ class Port:
         return len(taken)
 
 
+    def hang_up(self) -> None:
+        """The host's end is closed: a reader in the guest finds the end of file.  From any thread."""
+        self.host_open = False
+        self._console._tell(self.number, PORT_OPEN, 0)
+
+
 def queues_of(number: int) -> tuple[int, int]:
     """(to the driver, from the driver) of a port."""
     return (0, 1) if number == 0 else (2 * number + 2, 2 * number + 3)
