@@ -12,12 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.virtio.hostile import EXAMPLES, PROGRAMS, Hostile, Step, Target
 
+from lpar.backend.ninep import Export, messages
 from lpar.backend.open_disk import open_disk
+from lpar.backend.slirp import UserNetwork
 from lpar.config.disk import parse_disk
 from lpar.testing.virtio import VirtioDriver
 from lpar.virtio.blk import IN, OUT, Blk
 from lpar.virtio.console import Channel, Console
 from lpar.virtio.device import Device
+from lpar.virtio.net import Net
+from lpar.virtio.ninep import NineP
 from lpar.virtio.rng import Rng
 
 MIB = 1 << 20
@@ -40,6 +44,18 @@ def console_works(driver: VirtioDriver) -> None:
     assert b"".join(heard)[-11:] == b"hello there"
 
 
+def net_works(driver: VirtioDriver) -> None:
+    """A frame out; what the network does with it is its own affair."""
+    before = driver.device.counters["tx frames"]
+    driver.request(1, [bytes(12), bytes(60)], [])
+    assert driver.device.counters["tx frames"] == before + 1
+
+
+def ninep_works(driver: VirtioDriver) -> None:
+    request = messages.encode(messages.Kind.VERSION, 1, 8192, messages.VERSION)
+    assert driver.request(0, [request], [100])[0] == 7 + 4 + 2 + 8
+
+
 heard: list[bytes] = []
 
 
@@ -53,7 +69,14 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
     def console() -> Device:
         return Console([Channel(heard.append, console=True), Channel(heard.append, name="second")])
 
+    def ninep() -> Device:
+        path = tmp_path_factory.mktemp("shared")
+        (path / "file").write_text("content")
+        return NineP(Export(str(path), mapped=True), "tag")
+
     found = (
+        Target("net", lambda: Net(UserNetwork(), b"\x02\x15\x15\x15\x15\x15"), net_works),
+        Target("9p", ninep, ninep_works),
         Target("rng", Rng, rng_works),
         Target("blk", disk, blk_works),
         Target("console", console, console_works),
@@ -61,7 +84,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
     return {target.name: target for target in found}
 
 
-@pytest.mark.parametrize("name", ["rng", "blk", "console"])
+@pytest.mark.parametrize("name", ["rng", "blk", "console", "net", "9p"])
 def test_hostile(targets: dict[str, Target], name: str, caplog: pytest.LogCaptureFixture) -> None:
     """No bug of ours, no hang, no access outside RAM, bounded memory; and it works afterwards."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
@@ -86,14 +109,13 @@ def test_hostile(targets: dict[str, Target], name: str, caplog: pytest.LogCaptur
 
 def test_many_chains_of_the_same_ram(targets: dict[str, Target]) -> None:
     """A thousand descriptors that all name the same megabytes: bounded work, bounded memory."""
-    for name in ("rng", "console"):
+    for name, index, flags in (("rng", 0, 2), ("console", 1, 0), ("net", 1, 0), ("9p", 0, 0)):
         guest = Hostile(targets[name])
         driver = guest.driver
         table = driver.buffer(16 * 1024)[0]
-        flags = 2 if name == "rng" else 0
         for i in range(1024):
             driver.put_descriptor(table, i, (0, 4 * MIB, flags | (i < 1023), (i + 1) % 1024))
-        ring = driver.rings[0 if name == "rng" else 1]
+        ring = driver.rings[index]
         driver.put_descriptor(ring.desc, 0, (table, 16 * 1024, 4, 0))
         driver.make_available(ring, 0)
         driver.notify(ring.index)
