@@ -46,7 +46,7 @@ def test_help_of_a_command(args: list[str], capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("args", "first", "hint"),
     [
-        (["fly"], "lpar: error: unknown command 'fly'", "known: boot, cache, help, list, run, sandbox, setup, version"),
+        (["fly"], "lpar: error: unknown command 'fly'", "known: boot, cache, help, list, run, sandbox"),
         (["../x"], "lpar: error: unknown command '../x'", "known"),
         (["/dev/null"], "lpar: error: unknown command '/dev/null'", "lpar run /dev/null"),
         (["run"], "lpar: error: no kernel", "lpar boot debian"),
