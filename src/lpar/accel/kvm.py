@@ -289,6 +289,9 @@ class KvmAccelerator:
     def memory_written(self, address: int, length: int) -> None:
         """The kernel sees to instruction caches when it maps a page."""
 
+    def start_profile(self) -> None:
+        """Not here: the host's perf kvm does that."""
+
     # -- interrupts --------------------------------------------------------------------------
     def natives(self) -> None:
         """None: the kernel answers hypercalls of its own choice, without a word."""

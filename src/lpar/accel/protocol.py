@@ -13,7 +13,7 @@ any thread while the vCPU is not inside ``run``.  ``kick``, ``set_external_inter
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -160,3 +160,21 @@ class Natives(Protocol):
     def set_yield_count(self, index: int, address: int, shared: bool) -> None:
         """vCPU ``index`` keeps its dispatch count at guest-real ``address`` (0: nowhere); it is to change
         around H_CEDE if the processors are ``shared``."""
+
+
+#: one place in a guest: (process by PIDR, in problem state, pc, link register, frames' return addresses)
+Stack = tuple[int, bool, int, int, tuple[int, ...]]
+
+
+class Profile(Protocol):
+    """Samples of a guest and of what runs it, under way until ``stop``."""
+
+    @property
+    def stacks(self) -> Mapping[Stack, int]:
+        """How often each place was seen."""
+
+    def stop(self) -> None:
+        """Take no more samples; no vCPU is running."""
+
+    def engine_seconds(self) -> Mapping[str, float]:
+        """Seconds of the host's CPU time by what the accelerator did with them."""

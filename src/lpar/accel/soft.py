@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from lpar.accel.protocol import Exit, ExitReason, Facts, KernelInterrupts
+from lpar.accel.protocol import Exit, ExitReason, Facts, KernelInterrupts, Profile
 from lpar.cpu import layout, native_hcalls
 from lpar.cpu.engine import TICKS_PER_SECOND, Code, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
@@ -314,6 +314,14 @@ class SoftAccelerator:
         """Forget instructions decoded from a range of RAM."""
         if self._upkeep is not None:
             self._upkeep.memory_written(address, length)
+
+    def start_profile(self) -> Profile:
+        """Samples of the guest at polls, of the host's threads by their CPU clocks."""
+        from lpar.cpu.profile import Profiler
+
+        if self._engine is None:
+            raise InternalError("no vCPUs yet")
+        return Profiler(self._engine)
 
     def natives(self) -> SoftNatives:
         """The hypercalls that the engine answers."""

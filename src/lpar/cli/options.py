@@ -128,6 +128,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("debug_hcall", ("--debug-hcall",), "show every hypercall on stderr"),
     Option("debug_rtas", ("--debug-rtas",), "show every RTAS call on stderr"),
     Option("debug_mmio", ("--debug-mmio",), "show every access outside RAM on stderr"),
+    Option(
+        "profile",
+        ("--profile",),
+        "write a profile of the guest: a flame graph (SVG) and a file for speedscope, in DIR/ or beside FILE",
+        "PATH",
+    ),
     Option("quiet", ("-q", "--quiet"), "nothing on stderr but errors"),
     Option("verbose", ("-v", "--verbose"), "more on stderr"),
 )

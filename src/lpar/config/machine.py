@@ -51,6 +51,7 @@ class MachineConfig:
     debug_hcall: bool = False
     debug_rtas: bool = False
     debug_mmio: bool = False
+    profile: str | None = None
     quiet: bool = False
     verbose: int = 0
 

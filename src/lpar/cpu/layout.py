@@ -100,6 +100,7 @@ ENGINE: dict[str, int] = {
     "links": 1024,  # addresses of routines and special handlers, see Code.links
     "samples": 64,  # ring of record addresses where polls found us
     "n_samples": 0,
+    "profile": 0,  # buffer for samples, see native_profile; 0: none
     # units (native_unit)
     "stencil_table": 0,  # host address; 0: no units
     "stencil_symbols": 0,
@@ -122,6 +123,7 @@ REQ_KICK = 2  #: go back to Python
 REQ_FLUSH = 4  #: flush the TLBs
 REQ_QUIESCE = 8  #: somebody waits for us to pass a poll
 REQ_SAMPLE = 16  #: note where we are, for the compiled tier
+REQ_PROFILE = 32  #: note where we are, for the user
 #: exit reasons
 EXIT_HCALL, EXIT_MMIO_READ, EXIT_MMIO_WRITE, EXIT_KICKED, EXIT_HALTED, EXIT_INTERNAL = range(1, 7)
 

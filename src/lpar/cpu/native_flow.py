@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lpar.cpu import native_code, native_hcalls, native_time, native_tlb
+from lpar.cpu import native_code, native_hcalls, native_profile, native_time, native_tlb
 from lpar.cpu.handler_cpu import SRR1_PREFIXED, SRR1_PRIVILEGED
 from lpar.cpu.layout import (
     EXIT_HALTED,
@@ -26,6 +26,7 @@ from lpar.cpu.layout import (
     REQ_FLUSH,
     REQ_INTERRUPT,
     REQ_KICK,
+    REQ_PROFILE,
     REQ_SAMPLE,
     TLB_ENTRIES,
     TLB_ENTRY,
@@ -103,6 +104,8 @@ def take_pending(cpu: Any) -> Any:
         native_tlb.flush_state(cpu, cpu.state_address("gpr"))
     if (requests & REQ_SAMPLE) != 0:
         note_sample(cpu)
+    if (requests & REQ_PROFILE) != 0:
+        native_profile.note_profile(cpu)
     check_decrementer(cpu)
     pending = cpu.pending
     if (pending & PEND_RESET) != 0:

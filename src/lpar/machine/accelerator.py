@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from lpar.accel.protocol import Facts, KernelInterrupts, Natives, Vcpu
+from lpar.accel.protocol import Facts, KernelInterrupts, Natives, Profile, Vcpu
 from lpar.host.memory import GuestMemory
 
 
@@ -39,6 +39,9 @@ class Accelerator(Protocol):
 
     def memory_written(self, address: int, length: int) -> None:
         """Guest memory was changed by us, not by a vCPU.  From any thread."""
+
+    def start_profile(self) -> Profile | None:
+        """Take samples of the running vCPUs from now on; None if that cannot be done."""
 
     def natives(self) -> Natives | None:
         """What answers hypercalls without an exit; None if nothing does.  Asked once there are vCPUs."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from lpar import log
-from lpar.accel.protocol import Facts, Vcpu
+from lpar.accel.protocol import Facts, Profile, Vcpu
 from lpar.boot import BootLayout, EntryState, load, plan
 from lpar.config import MachineConfig
 from lpar.errors import InternalError
 from lpar.host.memory import GuestMemory
-from lpar.machine import dump
+from lpar.machine import dump, profile
 from lpar.machine.accelerator import Accelerator
 from lpar.machine.devices import DeviceSet, attach
 from lpar.machine.ends import End, Failure
@@ -72,6 +72,9 @@ class System:
         self.config = config
         self.around = around
         self.layout = _layout(config)
+        self._profile: Profile | None = None
+        if config.profile is not None:
+            profile.paths(config.profile)  # refused now rather than when the guest has run
         self._accelerator = around.accelerator()  # before RAM takes the room of its code
         self.memory = GuestMemory(config.memory, hugetlbfs=config.hugetlbfs)
         threads = threads_per_core(config.cpus, MODELS.get(config.cpu, DEFAULT))
@@ -121,6 +124,10 @@ class System:
         """Let the guest run."""
         for runner in self._runners:
             runner.start()
+        if self.config.profile is not None:
+            self._profile = self._accelerator.start_profile()
+            if self._profile is None:
+                log.warning("this accelerator takes no profiles")
 
     def end_runners(self) -> None:
         """Let no vCPU run on after the exit it is in."""
@@ -136,6 +143,14 @@ class System:
         for runner in self._runners:
             if not runner.join(max(deadline - time.monotonic(), 0.001)):
                 raise InternalError(f"vCPU {runner.vcpu.index} does not stop")
+        self._write_profile()
+
+    def _write_profile(self) -> None:
+        taken, self._profile = self._profile, None
+        if taken is not None and self.config.profile is not None:
+            taken.stop()
+            for line in profile.write(self.config.profile, taken, self.memory, self.config.name or "guest"):
+                log.info(line)
 
     def pause(self) -> None:
         """Bring all vCPUs back from the guest until ``resume``; their registers may be read then.

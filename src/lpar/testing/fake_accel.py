@@ -126,6 +126,9 @@ class FakeAccelerator:
     def memory_written(self, address: int, length: int) -> None:
         """Nothing is decoded here."""
 
+    def start_profile(self) -> None:
+        """Nothing runs here."""
+
     def natives(self) -> None:
         """Every hypercall is the partition's."""
 
