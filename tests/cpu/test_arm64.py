@@ -6,7 +6,7 @@ from __future__ import annotations
 import llvmlite.binding as llvm
 import pytest
 
-from lpar.cpu import build, handlers, native_flow
+from lpar.cpu import builder, handlers, native_flow
 from lpar.cpu.ir import Module
 
 TRIPLE = "aarch64-unknown-linux-gnu"
@@ -23,7 +23,7 @@ def machine() -> llvm.TargetMachine:
 
 def test_code_generation(machine: llvm.TargetMachine) -> None:
     """Special handlers and a sample of the instructions' compile; their tail calls are kept (musttail)."""
-    build.import_definitions()
+    builder.import_definitions()
     fast, slow = Module("aarch64"), Module("aarch64")
     for name, body in native_flow.SPECIALS.items():
         handlers.trace_special(fast, name, body)

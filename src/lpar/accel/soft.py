@@ -12,6 +12,7 @@ from typing import Any
 
 from lpar.accel.protocol import Exit, ExitReason, Facts, KernelInterrupts, Profile
 from lpar.cpu import layout, native_hcalls
+from lpar.cpu.build import HANDLERS, UNITS
 from lpar.cpu.engine import TICKS_PER_SECOND, Code, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
 from lpar.cpu.upkeep import TableLock, Upkeep
@@ -233,7 +234,7 @@ _WRITE: dict[str, Callable[[SoftVcpu, int], None]] = {
 
 def no_jit(progress: Any = None) -> str:
     """Why this host runs no compiled regions; empty if it does.  Loads the engine's code."""
-    code = Code.get(progress)
+    code = Code.get(progress, UNITS)
     return code.no_arena if code.arena is None else ""
 
 
@@ -271,7 +272,8 @@ class SoftAccelerator:
     """
 
     def __init__(self, progress: Any = None, *, jit: bool = True) -> None:
-        Code.get(progress)
+        self._kind = UNITS if jit else HANDLERS
+        Code.get(progress, self._kind)
         self._jit = jit
         self._cpu = DEFAULT_CPU
         self._engine: Engine | None = None
@@ -282,7 +284,7 @@ class SoftAccelerator:
     ) -> Sequence[SoftVcpu]:
         """``count`` vCPUs of the model ``cpu``."""
         self._cpu = DEFAULT_CPU if cpu == "auto" else cpu
-        self._engine = Engine(memory.address, memory.size, MODELS[self._cpu])
+        self._engine = Engine(memory.address, memory.size, MODELS[self._cpu], kind=self._kind)
         vcpus = [SoftVcpu(self._engine.add_thread(i, i % threads_per_core)) for i in range(count)]
         self._upkeep = Upkeep(self._engine)
         if self._jit:

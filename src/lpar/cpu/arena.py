@@ -98,7 +98,7 @@ def _relocate(data: bytes, sections: list[Section], rela: Section, image: bytear
 
 
 class Arena:
-    """A stretch of executable memory within reach (2 GiB) of ``near``.  Raises OSError."""
+    """A stretch of executable memory within reach (2 GiB) of ``near`` (0: anywhere).  Raises OSError."""
 
     def __init__(self, near: int, size: int = SIZE) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -107,10 +107,11 @@ class Arena:
         protection = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
         for distance in (256 << 20, -(512 << 20), 1 << 30, -(1 << 30)):
-            found = libc.mmap((near + distance) & ~0xFFFF, size, protection, flags, -1, 0)
+            hint = (near + distance) & ~0xFFFF if near else 0
+            found = libc.mmap(hint, size, protection, flags, -1, 0)
             if found in (None, ctypes.c_void_p(-1).value):
                 raise OSError(ctypes.get_errno(), "no executable memory")
-            if abs(found - near) < (2 << 30) - size:
+            if not near or abs(found - near) < (2 << 30) - size:
                 break
             libc.munmap(ctypes.c_void_p(found), ctypes.c_size_t(size))
         else:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-import llvmlite
 import llvmlite.binding as llvm
 
 from lpar.cpu.handler_cpu import HANDLER_TYPES
@@ -27,12 +26,6 @@ def _initialize() -> None:
             llvm.initialize_native_target()
             llvm.initialize_native_asmprinter()
             _initialized = True
-
-
-def host_description() -> str:
-    """What compiled code depends on besides our sources."""
-    cpu = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    return f"{llvmlite.__version__} {llvm.llvm_version_info} {cpu} {platform.python_version()}"
 
 
 ARCH = platform.machine()
@@ -70,10 +63,10 @@ class Effort(enum.Enum):
     REGION = ROUTINES
 
 
-def compile_module(module: Module, effort: Effort) -> bytes:
-    """Optimise and compile; gives an object file."""
-    near = len(effort.value) > 2
-    return _compile(module, target_machine(effort.value[1], near=near), effort.value[0])
+def compile_module(module: Module, effort: Effort, pic: bool = False) -> bytes:
+    """Optimise and compile; gives an object file.  ``pic``: for linker.py."""
+    level, opt, *near = effort.value
+    return _compile(module, target_machine(opt, pic=pic and not near, near=bool(near)), level)
 
 
 def _compile(module: Module, machine: Any, level: int) -> bytes:

@@ -14,9 +14,9 @@ import select as poll
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from lpar.cpu import build, layout
+from lpar.cpu import build, layout, linker
 from lpar.cpu.arena import Arena
 from lpar.cpu.layout import STATE_SIZE, State
 from lpar.cpu.native_code import STRIDE
@@ -27,6 +27,8 @@ from lpar.errors import HostError, InternalError
 TICKS_PER_SECOND = 512_000_000
 MAP_NORESERVE = 0x4000
 LPCR_LD = 1 << 17
+CODE_ROOM = 32 << 20  #: bytes of address space for the engine's own code
+TABLE_ROOM = 8 << 20  #: and for each of its tables
 UNITS_SIZE = 512 << 20  #: bytes of address space for units; taken as used
 UNITS_SHARE = 128 << 20  #: an engine's part of it
 RETRY = TICKS_PER_SECOND // 1000  #: look again after a millisecond at a vCPU that was told of its deadline
@@ -54,39 +56,87 @@ class Region:
 
 
 class Code:
-    """Native code of this process: loaded once, used by every machine."""
+    """Native code of one kind (build.py): loaded once in a process, used by every machine."""
 
-    _instance: Code | None = None
+    _instances: ClassVar[dict[str, Code]] = {}
     _lock = threading.Lock()
 
-    def __init__(self, progress: build.Progress | None) -> None:
-        from lpar.cpu import compiler
+    def __init__(self, kind: str, progress: build.Progress | None) -> None:
+        bundle, self._pending = build.load_bundle(kind, progress)
+        self.kind, self.key = kind, build.bundle_key(kind)
+        self.engines: set[Engine] = set()
+        self._news = threading.Condition()
+        self.parts, self.complete = 0, False  #: how many parts of the code have come; whether that is all
+        self.table, self.prefix_table = Region(len(bundle.decode)), Region(len(bundle.prefix))
+        self.stencils, self.stencil_symbols = Region(TABLE_ROOM), Region(TABLE_ROOM)
+        self._failure: InternalError | None = None
+        self.units: Arena | None = None
+        if bundle.objects:
+            self._link(bundle)
+        else:
+            self._memory = Arena(0, CODE_ROOM)
+            self.base = self._memory.address + bundle.symbols["lp_decode"]
+            self._constants = Arena(self.base, TABLE_ROOM)
+            self.units = Arena(self.base, UNITS_SIZE)
+        self.arena, self.no_arena = self._arena()
+        self._install(bundle)
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
+        self.run = prototype(self.address("lp_run"))
+        if self._pending is not None:
+            threading.Thread(target=self._finish, name="lpar-builder", daemon=True).start()
 
-        bundle = build.load_bundle(progress)
-        self.key = build.source_key(compiler.host_description())
+    # -- loading ---------------------------------------------------------------------------------------
+    def _link(self, bundle: build.Bundle) -> None:
+        """Hosts where code is linked at each start."""
+        from lpar.cpu import compiler
+        from lpar.cpu.decode_table import with_offsets
+
         self._linker = compiler.Linker(bundle.objects)
         self.base = self._linker.address("lp_decode")
-        offsets = [self._offset(self._linker.address(s)) for s in bundle.symbols]
-        self.table = self._table(build.decode_image(bundle, offsets))
-        self.prefix_table = self._table(build.prefix_image(bundle, offsets))
-        #: what compiled regions call: number and address of each routine and special handler
-        names = ["rt_" + n for n in bundle.touched] + [n for n in bundle.symbols if n.startswith("lp_")]
-        self.links = {name: number for number, name in enumerate(names)}
-        self.link_addresses = [self._linker.address(name) for name in names]
-        self.touched = bundle.touched
-        self.arena, self.no_arena = self._arena()
-        self.units = Arena(self.base, UNITS_SIZE) if self.arena is not None else None
-        if self.units is not None:
-            self._load_stencils(bundle)
-        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
-        self.run = prototype(self._linker.address("lp_run"))
+        offsets = [self._linker.address(s) - self.base for s in bundle.symbols]
+        if not all(-(1 << 31) <= n < 1 << 31 for n in offsets):
+            raise InternalError("compiled handlers lie too far apart")
+        bundle.decode, bundle.prefix = with_offsets(bundle.decode, bundle.prefix, offsets)
 
-    def _load_stencils(self, bundle: build.Bundle) -> None:
-        """The table that native_unit copies from, and what its code refers to."""
-        self.stencils = self._table(bundle.stencils)
-        constants = Arena(self.base, (len(bundle.constants) + 0xFFFF) & ~0xFFFF).add(bundle.constants)
-        assert constants is not None
-        self.stencil_symbols = self._table(addresses(bundle.stencil_symbols, constants, self._linker.address))
+    def _install(self, bundle: build.Bundle) -> None:
+        """Put code and tables in their places, over the first part of the same where there is one."""
+        self.bundle = bundle
+        if self.units is not None:
+            linker.put(self._memory.address, bundle.image, bundle.slots)
+            ctypes.memmove(self._constants.address, bundle.constants, len(bundle.constants))
+            self.stencils.map[: len(bundle.stencils)] = bundle.stencils
+            symbols = addresses(bundle.stencil_symbols, self._constants.address, self.address)
+            self.stencil_symbols.map[: len(symbols)] = symbols
+        self.links = {name: number for number, name in enumerate(bundle.links)}
+        self.link_addresses = [self.address(name) for name in bundle.links]
+        self.touched = bundle.touched
+        self.table.map[: len(bundle.decode)] = bundle.decode
+        self.prefix_table.map[: len(bundle.prefix)] = bundle.prefix
+        with self._news:
+            self.parts += 1
+            self.complete = bundle.complete
+            self._news.notify_all()
+
+    def _finish(self) -> None:
+        """Wait for the rest of the code and tell the engines."""
+        assert self._pending is not None
+        while not self.complete:
+            try:
+                more = self._pending.next()
+            except InternalError as error:
+                self._failure = error
+                return
+            self._install(more)
+        for engine in list(self.engines):
+            engine.code_complete()
+
+    def wait(self, seen: int, seconds: float) -> int:
+        """Wait until more than ``seen`` parts have come; how many.  Raises InternalError if none will."""
+        with self._news:
+            if self._failure is not None or (self.complete and seen == self.parts):
+                raise self._failure or InternalError("an instruction has no code")
+            self._news.wait_for(lambda: self.parts > seen, seconds)
+        return self.parts
 
     def _arena(self) -> tuple[Arena | None, str]:
         """Room for compiled regions, now that it can be had near the handlers; if none, why."""
@@ -97,17 +147,11 @@ class Code:
         except OSError as error:
             return None, f"the host gives no executable memory: {error.strerror}"
 
-    @staticmethod
-    def _table(image: bytes) -> Region:
-        table = Region(len(image))
-        table.map[: len(image)] = image
-        return table
-
-    def _offset(self, address: int) -> int:
-        offset = address - self.base
-        if not -(1 << 31) <= offset < 1 << 31:
-            raise InternalError("compiled handlers lie too far apart")
-        return offset
+    def address(self, symbol: str) -> int:
+        """The address of a symbol.  Raises KeyError if there is none."""
+        if self.bundle.objects:
+            return self._linker.address(symbol)
+        return self._memory.address + self.bundle.symbols[symbol]
 
     def address(self, symbol: str) -> int:
         """The address of a handler or routine.  Raises KeyError."""
@@ -116,15 +160,15 @@ class Code:
     def routine(self, name: str, *arguments: Any, result: Any = None) -> Any:
         """A callable for a routine: ``f(state_address, ...)``."""
         prototype = ctypes.CFUNCTYPE(result, ctypes.c_void_p, *arguments)
-        return prototype(self._linker.address("rt_" + name))
+        return prototype(self.address("rt_" + name))
 
     @classmethod
-    def get(cls, progress: build.Progress | None = None) -> Code:
-        """The process's one instance."""
+    def get(cls, progress: build.Progress | None = None, kind: str = build.HANDLERS) -> Code:
+        """The process's one instance of a kind."""
         with cls._lock:
-            if cls._instance is None:
-                cls._instance = Code(progress)
-            return cls._instance
+            if kind not in cls._instances:
+                cls._instances[kind] = Code(kind, progress)
+            return cls._instances[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +184,16 @@ class Engine:
     """The tables that a machine's vCPUs share."""
 
     def __init__(
-        self, ram_address: int, ram_size: int, model: Model, progress: build.Progress | None = None
+        self,
+        ram_address: int,
+        ram_size: int,
+        model: Model,
+        progress: build.Progress | None = None,
+        *,
+        kind: str = build.HANDLERS,
     ) -> None:
-        self.code = Code.get(progress)
+        self.code = Code.get(progress, kind)
+        self.code.engines.add(self)
         self.ram_address, self.ram_size, self.model = ram_address, ram_size, model
         pages = ram_size // 4096
         self.regions = [Region(pages * STRIDE) for _ in range(3)]
@@ -153,7 +204,8 @@ class Engine:
         self.hpt: Region | None = None
         self.timer = Timer(self)
         self.jit: Any = None
-        self._units_used = False
+        self._units_used = self._jit_wanted = False
+        self._starting = threading.Lock()
         self._shared[SHARED["timer_fd"] // 8] = self.timer.fd
 
     def share(self, name: str, value: int, index: int = 0) -> None:
@@ -204,16 +256,31 @@ class Engine:
             thread.state.set("stencil_symbols", code.stencil_symbols.address)
 
     def start_jit(self) -> None:
-        """Compile what is hot from now on; without effect where the host has no executable memory for us."""
+        """Compile what is hot from now on; without effect where the host has no executable memory for us.
+
+        While the engine's own code is not complete it waits for that.
+        """
         from lpar.cpu.jit import Jit
 
-        if self.code.arena is not None:
-            self.jit = Jit(self, self.code.arena)
+        with self._starting:
+            self._jit_wanted = True
+            if self.code.arena is not None and self.code.complete and self.jit is None:
+                self.jit = Jit(self, self.code.arena)
+
+    def code_complete(self) -> None:
+        """The rest of the engine's own code has come."""
+        for thread in self.threads:
+            thread.set_links()
+        if self._jit_wanted:
+            self.start_jit()
 
     def close(self) -> None:
         """Stop the engine's threads and give the tables back.  No vCPU may be running."""
-        if self.jit is not None:
-            self.jit.close()
+        self.code.engines.discard(self)
+        with self._starting:
+            self._jit_wanted = False
+            if self.jit is not None:
+                self.jit.close()
         self.timer.close()
         if self._units_used and self.code.units is not None:
             self.code.units.leave()
@@ -233,6 +300,7 @@ class Thread:
         self.state = State(self.block.address)
         self.index = index
         self.running = False  #: inside ``run``: its decrementer counts
+        self._parts = 0  # of the engine's code, when it last looked for an instruction that was missing
         self._run, self._base = engine.code.run, engine.code.base
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._flush = engine.code.routine("flush_state", ctypes.c_uint64)
@@ -266,8 +334,7 @@ class Thread:
             state.set(name, value)
         for i, region in enumerate(engine.regions):
             state.set("code_base", region.address, i)
-        for i, address in enumerate(engine.code.link_addresses):
-            state.set("links", address, i)
+        self.set_links()
         if engine.model.dec_bits > 32:
             state.set("lpcr", LPCR_LD)
         self.flush_tlb()
@@ -277,8 +344,22 @@ class Thread:
         """Whether it executes guest code: neither in Python nor asleep."""
         return self.running and not self.state.get("ceded")
 
+    def set_links(self) -> None:
+        """What compiled regions may call."""
+        for i, address in enumerate(self.engine.code.link_addresses):
+            self.state.set("links", address, i)
+
     def run(self) -> int:
         """Run until an exit; gives the exit reason of ``layout``."""
+        while (reason := self._run_once()) == layout.EXIT_MISSING:
+            while (parts := self.engine.code.wait(self._parts, 0.05)) == self._parts:
+                if self.state.get("exit_request") & layout.REQ_KICK:
+                    return layout.EXIT_KICKED
+            self._parts = parts
+            self.state.set("look_again", 1)
+        return reason
+
+    def _run_once(self) -> int:
         state = self.state
         state.set("exit_reason", 0)
         self.running = True

@@ -71,6 +71,11 @@ def variants(index: int, definition: Instruction) -> Iterator[Variant]:
         yield Variant(definition, statics, mask, value, name, kind, ISA_LEVEL[definition.since])
 
 
+def title(variant: Variant) -> str:
+    """A name that stays when other instructions come and go: ``bc{l}{a} BOC=4 AA=0 LK=0``."""
+    return " ".join([variant.instruction.name, *(f"{n}={v}" for n, v in variant.statics.items())])
+
+
 def all_variants() -> list[Variant]:
     """The variants of every registered instruction."""
     return [v for i, d in enumerate(INSTRUCTIONS) for v in variants(i, d)]
@@ -113,8 +118,8 @@ def arguments(cpu: HandlerCpu, variant: Variant) -> list[Any]:
     return out
 
 
-def trace(module: Module, variant: Variant, flavour: str) -> bool:
-    """Define one handler; gives whether its code depends on the mode."""
+def trace(module: Module, variant: Variant, flavour: str) -> HandlerCpu:
+    """Define one handler; what it uses is in the ``cpu`` it was traced with."""
     name = f"{variant.name}{flavour}"
     f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
     cpu = HandlerCpu(
@@ -133,12 +138,12 @@ def trace(module: Module, variant: Variant, flavour: str) -> bool:
     except Exception as error:
         raise type(error)(f"{variant.instruction.name} {variant.statics}: {error}") from error
     module.define("@" + name, f.text())
-    return bool(cpu.mode_used)
+    return cpu
 
 
 def trace_variant(module: Module, slow: Module, variant: Variant) -> None:
     """Define all handlers of a variant, its slow twin in a module of its own, and note their symbols."""
-    uses_mode = trace(module, variant, "f")
+    uses_mode = trace(module, variant, "f").mode_used
     variant.fast = variant.near = variant.slow = variant.name + "f"
     if variant.kind:
         trace(module, variant, "n")
@@ -148,8 +153,8 @@ def trace_variant(module: Module, slow: Module, variant: Variant) -> None:
         variant.slow = variant.name + "s"
 
 
-def trace_special(module: Module, name: str, body: Any) -> None:
-    """Define a handler that belongs to no instruction."""
+def trace_special(module: Module, name: str, body: Any) -> set[str]:
+    """Define a handler that belongs to no instruction; gives what it uses."""
     f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
     cpu = HandlerCpu(f, fast=False, near=False, slow_symbol=name)
     try:
@@ -158,3 +163,4 @@ def trace_special(module: Module, name: str, body: Any) -> None:
     except Done:
         pass
     module.define("@" + name, f.text())
+    return set(cpu.used)

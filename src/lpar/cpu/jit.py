@@ -177,7 +177,9 @@ class Jit:
         if not old >> 32 or self._handler(old) in self.arena:
             return
         if self._decode is None:
-            build.import_definitions()
+            from lpar.cpu.builder import import_definitions
+
+            import_definitions()
             self._decode = Decoder(self.engine.model.isa)
         digest = self._digest(page)
         plan = discover(at // 8, lambda i: self._word(records, i), self._decode)

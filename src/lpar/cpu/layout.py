@@ -101,6 +101,7 @@ ENGINE: dict[str, int] = {
     "samples": 64,  # ring of record addresses where polls found us
     "n_samples": 0,
     "profile": 0,  # buffer for samples, see native_profile; 0: none
+    "look_again": 0,  # more of the engine's code has come since an instruction was found missing
     # units (native_unit)
     "stencil_table": 0,  # host address; 0: no units
     "stencil_symbols": 0,
@@ -126,6 +127,7 @@ REQ_SAMPLE = 16  #: note where we are, for the compiled tier
 REQ_PROFILE = 32  #: note where we are, for the user
 #: exit reasons
 EXIT_HCALL, EXIT_MMIO_READ, EXIT_MMIO_WRITE, EXIT_KICKED, EXIT_HALTED, EXIT_INTERNAL = range(1, 7)
+EXIT_MISSING = 7  #: an instruction whose code is still being built
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from lpar.cpu.layout import (
     TLB_ENTRY,
     TLB_MODES,
 )
-from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_entry, is_near
+from lpar.cpu.native_decode import PREFIX_ENTRY, RECORD_BYTES, RECORD_STRIDE, find_entry, is_near
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
 from lpar.cpu.native_shared import NEW_PAGES, shared_field
 from lpar.cpu.native_tlb import note_fill
@@ -48,7 +48,6 @@ RECORDS, STRIDE = RECORD_BYTES, RECORD_STRIDE
 COMPILED = 0x80
 FORGIVE = 32  #: stores to a code page before it is taken for data
 NO_TAG = -1
-PREFIX_ENTRY = 32
 
 
 @routine(args=(64, 64), returns=None)

@@ -20,6 +20,7 @@ from lpar.cpu.layout import (
     EXIT_HALTED,
     EXIT_HCALL,
     EXIT_KICKED,
+    EXIT_MISSING,
     PEND_DOORBELL,
     PEND_EXTERNAL,
     PEND_RESET,
@@ -348,6 +349,18 @@ def halt(cpu: Any) -> None:
     cpu.pc = cpu.cia
     cpu.exit_reason = EXIT_HALTED
     cpu.stop()
+
+
+@special("lp_missing")
+def missing(cpu: Any) -> None:
+    """An instruction whose code is still being built (builder.py): Python waits, then we look again."""
+    if cpu.look_again == 0:
+        cpu.pc = cpu.cia
+        cpu.exit_reason = EXIT_MISSING
+        cpu.stop()
+    cpu.look_again = 0
+    cpu.raw_store(cpu.rec, cpu.const(0), 8)
+    cpu.leave("lp_decode")
 
 
 @special("lp_undefined")

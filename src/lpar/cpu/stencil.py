@@ -93,14 +93,8 @@ class StencilCpu(HandlerCpu):
                 self.cold_if((self.msr & bit) == 0, target)
 
 
-def trace_stencil(
-    module: Module, variant: Variant, near: bool, touched: dict[str, set[str]]
-) -> tuple[bool, bool] | None:
-    """Define a variant's stencil ``st_<name>``; whether it uses %rec, and goes on.  None: it has none.
-
-    ``touched``: what each routine reaches.  A routine that waits for other vCPUs must not return into a unit,
-    which may be gone by then.
-    """
+def trace_stencil(module: Module, variant: Variant, near: bool) -> StencilCpu | None:
+    """Define a variant's stencil; what it uses is in the ``cpu`` it was traced with.  None: it has none."""
     if variant.instruction.prefix is not None:
         return None
     f = Function(f"define ghccc void @{symbol(variant, near)}({HANDLER_ARGS}) {ATTRIBUTES}", module)
@@ -113,11 +107,8 @@ def trace_stencil(
         pass
     except NoStencil:
         return None
-    routines = [name[3:] for name in cpu.used if name.startswith("rt_")]
-    if any("rt_await_poll" in touched[name] for name in routines):
-        return None
     module.define("@" + symbol(variant, near), f.text())
-    return cpu.uses_rec, cpu.goes_on
+    return cpu
 
 
 def symbol(variant: Variant, near: bool) -> str:

@@ -109,9 +109,11 @@ class Table:
     def add_object(
         self, data: bytes, holes: dict[str, Node], flags: dict[str, int], places: dict[str, int]
     ) -> None:
-        """Add the stencils of an object file; ``places`` gets where each header is."""
+        """Add the stencils of an object file that have flags; ``places`` gets where each header is."""
         base = len(self.constants) + -len(self.constants) % 64
         for name, stencil in _stencils(data, self.constants, base):
+            if name not in flags:
+                continue
             stencil.flags = flags[name]
             try:
                 places[name] = self._add(stencil, holes)
@@ -223,5 +225,5 @@ def _relocations(
 
 
 def addresses(symbols: Sequence[str], constants: int, find: Callable[[str], int]) -> bytes:
-    """The native table of the symbols' addresses."""
+    """The native table of the symbols' addresses; ``constants``: where those are."""
     return struct.pack(f"<{len(symbols)}Q", constants, *(find(name) for name in symbols[1:]))
