@@ -22,6 +22,7 @@ from tests.isa.harness import BUFFER, CODE, SIGNALS, XER_BITS, Case, State, asse
 
 from lpar.accel.soft import MODELS, SoftVcpu
 from lpar.cpu import layout
+from lpar.cpu.build import HANDLERS, UNITS
 from lpar.cpu.engine import Engine
 from lpar.cpu.layout import SLOTS
 from lpar.cpu.native_code import STRIDE
@@ -36,6 +37,7 @@ SC1 = 0x44000022  #: ``sc 1``
 TABLES = 0x20000  #: guest real: process table, then the radix tree
 PAGES = (0x40000, 0x52000, 0x61000)  #: guest real pages of the buffer, apart on purpose
 WATCHDOG = 20.0  #: seconds
+ROOM = 16 << 20  #: bytes for units
 PAGE_R, PAGE_W, PAGE_X, PAGE_PRIV = 4, 2, 1, 8  #: radix PTE: encoded access authority
 PTE_VALID, PTE_LEAF, PTE_R, PTE_C = 1 << 63, 1 << 62, 0x100, 0x80
 
@@ -47,13 +49,19 @@ def assembled(*lines: str) -> list[int]:
 
 
 class Bench:
-    """An engine with ``ram`` bytes of memory and one vCPU (``cpu``); more by ``add``."""
+    """An engine with ``ram`` bytes of memory and one vCPU (``cpu``); more by ``add``.
 
-    def __init__(self, ram: int = 1 << 20, model: str = "POWER10") -> None:
+    ``units``: bytes for the copies of stencils; 0: interpret.
+    """
+
+    def __init__(self, ram: int = 1 << 20, model: str = "POWER10", *, units: int = 0) -> None:
         self.memory = GuestMemory(ram)
-        self.engine = Engine(self.memory.address, ram, MODELS[model])
+        kind = UNITS if units else HANDLERS
+        self.engine = Engine(self.memory.address, ram, MODELS[model], kind=kind)
         self.thread = self.engine.add_thread(0, 0)
         self.cpu = SoftVcpu(self.thread)
+        if units:
+            self.engine.start_units(units)
         self._regions: tempfile.TemporaryDirectory[str] | None = None
         self._wipe = self.engine.code.routine("wipe_page", *[layout.ctypes.c_uint64] * 2)
 
@@ -233,9 +241,7 @@ class Cases:
     """Runs cases in one mode on a bench of its own."""
 
     def __init__(self, model: str = "POWER10", tier: str = "interpreter") -> None:
-        self.bench = Bench(model=model)
-        if tier == "units":
-            self.bench.engine.start_units(16 << 20)
+        self.bench = Bench(model=model, units=ROOM if tier == "units" else 0)
         self.bench.fill_vectors()
         self.radix = Radix(self.bench.memory, TABLES)
         self.radix.map(CODE, CODE, PAGE_R | PAGE_W | PAGE_X)

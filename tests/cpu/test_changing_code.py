@@ -17,6 +17,7 @@ from tests.cpu.runner import (
     PAGE_PRIV,
     PAGE_R,
     PAGE_W,
+    ROOM,
     SC1,
     SF,
     TABLES,
@@ -40,10 +41,8 @@ LI1, LI2, BLR = 0x38600001, 0x38600002, 0x4E800020
 @pytest.fixture(params=["decoded", "units", "compiled", "units and compiled"])
 def machine(request: pytest.FixtureRequest) -> Iterator[tuple[Bench, bool]]:
     """A bench, and whether functions are compiled before they change."""
-    bench = Bench()
+    bench = Bench(units=ROOM if "units" in request.param else 0)
     bench.fill_vectors()
-    if "units" in request.param:
-        bench.engine.start_units()
     if "compiled" in request.param and not bench.start_jit():
         pytest.skip("no compiled tier here")
     yield bench, "compiled" in request.param

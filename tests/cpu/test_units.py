@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from tests.cpu.runner import CODE, LE, ME, SF, Bench, assembled
+from tests.cpu.runner import CODE, LE, ME, ROOM, SF, Bench, assembled
 
 from lpar.cpu.holes import Node, bounds, evaluate
 from lpar.cpu.stencil_table import OPERATION, Unsupported, _Program
@@ -23,8 +23,7 @@ WORD: Node = ("word",)
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     """A bench with units."""
-    made = Bench()
-    made.engine.start_units()
+    made = Bench(units=ROOM)
     made.fill_vectors()
     yield made
     made.close()
@@ -137,8 +136,7 @@ def test_a_store_into_the_middle_of_a_unit(bench: Bench) -> None:
 
 def test_a_full_arena_starts_over() -> None:
     """Code of several times the arena's size runs, twice, and gives what it should."""
-    bench = Bench(ram=1 << 22)
-    bench.engine.start_units(1 << 17)
+    bench = Bench(ram=1 << 22, units=1 << 17)
     bench.fill_vectors()
     body = [f"addi {3 + n % 8}, {3 + n % 8}, {n % 100}" for n in range(60)] + ["b .+4"]
     bench.put_code(0x10000, [*assembled(*body) * 100, *assembled("blr")], little=True)
@@ -150,8 +148,7 @@ def test_a_full_arena_starts_over() -> None:
 
 
 def test_units_of_two_engines_are_apart(bench: Bench) -> None:
-    other = Bench()
-    other.engine.start_units()
+    other = Bench(units=ROOM)
     other.fill_vectors()
     for each, value in ((bench, 5), (other, 7), (bench, 9)):
         each.execute([f"li 3, {value}"], msr=KERNEL, at=CODE)

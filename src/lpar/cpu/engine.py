@@ -77,7 +77,7 @@ class Code:
             self._memory = Arena(0, CODE_ROOM)
             self.base = self._memory.address + bundle.symbols["lp_decode"]
             self._constants = Arena(self.base, TABLE_ROOM)
-            self.units = Arena(self.base, UNITS_SIZE)
+            self.units = Arena(self.base, UNITS_SIZE) if kind == build.UNITS else None
         self.arena, self.no_arena = self._arena()
         self._install(bundle)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
@@ -101,7 +101,7 @@ class Code:
     def _install(self, bundle: build.Bundle) -> None:
         """Put code and tables in their places, over the first part of the same where there is one."""
         self.bundle = bundle
-        if self.units is not None:
+        if not bundle.objects:
             linker.put(self._memory.address, bundle.image, bundle.slots)
             ctypes.memmove(self._constants.address, bundle.constants, len(bundle.constants))
             self.stencils.map[: len(bundle.stencils)] = bundle.stencils
