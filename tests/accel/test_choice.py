@@ -11,6 +11,7 @@ import pytest
 
 from lpar import accel
 from lpar.config import ACCELERATORS, MachineConfig
+from lpar.cpu import build
 from lpar.cpu.engine import Code
 from lpar.errors import ConfigError, HostError
 from lpar.machine.machine import Machine
@@ -20,7 +21,7 @@ from lpar.machine.machine import Machine
 def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A host that runs compiled regions; its ``arena`` and ``no_arena`` can be changed."""
     code = SimpleNamespace(arena=object(), no_arena="")
-    monkeypatch.setattr(Code, "get", lambda progress=None: code)
+    monkeypatch.setattr(Code, "get", lambda progress=None, kind="": code)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     return code
 
@@ -76,22 +77,18 @@ def test_unknown() -> None:
         accel.choose("warp")
 
 
-def test_a_host_that_is_no_x86(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine itself finds out that there is no room for regions."""
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert Code._arena(SimpleNamespace(base=0)) == (  # type: ignore[arg-type]
-        None,
-        "regions are compiled on x86_64 hosts only, not on aarch64",
-    )
-
-
 def test_a_host_without_executable_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(near: int) -> None:
+    """The engine itself finds out."""
+
+    def refuse(near: int, size: int = 0) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(
+        build, "load_bundle", lambda kind, progress: (build.Bundle(decode=b"0", prefix=b"0"), None)
+    )
     monkeypatch.setattr("lpar.cpu.engine.Arena", refuse)
-    assert Code._arena(SimpleNamespace(base=0)) == (  # type: ignore[arg-type]
+    code = Code(build.UNITS, None)
+    assert (code.arena, code.no_arena) == (
         None,
         "the host gives no executable memory: Operation not permitted",
     )

@@ -14,11 +14,25 @@ from lpar.cpu.build import Bundle
 from lpar.cpu.region_cache import RegionCache, Stored, page_digest
 
 
+class AtOnce:
+    """A build that takes no time."""
+
+    def __init__(self, kind: str, progress: build.Progress) -> None:
+        self.kind, self.progress = kind, progress
+
+    def next(self) -> Bundle:
+        """The bundle, kept as the builder's process does."""
+        self.progress("compiling", 1, 1)
+        made = Bundle(image=b"object code")
+        build.write_bundle(build.bundle_path(self.kind), made)
+        return made
+
+
 @pytest.fixture
 def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty cache, and an engine that is built at once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(build, "build", lambda progress=None: Bundle([b"object code"]))
+    monkeypatch.setattr(build, "Pending", AtOnce)
     return build.cache_directory()
 
 
@@ -34,7 +48,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 
 def fill() -> None:
     """One build's code and two regions."""
-    build.load_bundle()
+    build.load_bundle(build.UNITS)
     store = RegionCache(build.cache_directory() / f"regions-{cache_files.current_key()}.db")
     for entry in (1, 2):
         store.add(page_digest(300, bytes(4096)), Stored(entry, {}, (), 0, bytes(100)))

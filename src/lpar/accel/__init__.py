@@ -50,10 +50,11 @@ def _soft(name: str, against: str, progress: Any) -> Choice:
     """Our engine; ``against`` is what speaks against KVM."""
     try:
         from lpar.accel.soft import no_jit
+
+        problem = no_jit(progress)
     except ImportError as err:
         reason = f"{against}; no {err.name} for the CPU engine" if against else f"no {err.name} here"
         raise HostError(reason, hint="install llvmlite, or make KVM available") from None
-    problem = no_jit(progress)
     if name == "auto":
         return Choice("interp", f"{against}; {problem}") if problem else Choice("jit", against)
     if problem:

@@ -180,10 +180,15 @@ def _start_builder(kind: str) -> subprocess.Popen[bytes]:
 
 
 def load_bundle(kind: str, progress: Progress | None = None) -> tuple[Bundle, Pending | Elsewhere | None]:
-    """A bundle to start with: the complete one from the cache, or the first part of one being built."""
+    """A bundle to start with: the complete one from the cache, or the first part of one being built.
+
+    Raises ModuleNotFoundError where LLVM is missing, InternalError if the build fails.
+    """
     found = read_bundle(bundle_path(kind))
     if found is not None:
         return found, None
+    if importlib.util.find_spec("llvmlite") is None:
+        raise ModuleNotFoundError("the CPU engine is built by llvmlite", name="llvmlite")
     report = progress or (lambda what, done, total: None)
     elsewhere = being_built(bundle_path(kind))
     pending = Elsewhere(kind, report) if elsewhere else Pending(kind, report)

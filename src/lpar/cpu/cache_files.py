@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lpar.cpu.build import Progress, cache_directory
 
-_NAME = re.compile(r"(handlers|regions)-([0-9a-f]+)\.(?:bin|db)(?:-wal|-shm)?")
+_NAME = re.compile(r"(handlers|regions)-([0-9a-f]+)(?:-\w+)?\.(?:bin|part|lock|db)(?:-wal|-shm)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Kept:
 
 def current_key() -> str:
     """The key of the build that runs now."""
-    from lpar.cpu import build, compiler
+    from lpar.cpu import build
 
-    return build.source_key(compiler.host_description())
+    return build.source_key(build.host_description())
 
 
 def inventory() -> list[Kept]:
@@ -55,9 +55,11 @@ def warm(progress: Progress | None = None) -> bool:
     """Build the engine's own code, if it is not there; whether it was built."""
     from lpar.cpu import build
 
-    path = cache_directory() / f"handlers-{current_key()}.bin"
+    path = build.bundle_path(build.UNITS)
     before = _stamp(path)
-    build.load_bundle(progress)
+    bundle, pending = build.load_bundle(build.UNITS, progress)
+    while pending is not None and not bundle.complete:
+        bundle = pending.next()
     return _stamp(path) != before
 
 
@@ -88,14 +90,13 @@ def _kept(key: str, paths: list[Path]) -> Kept:
         sizes[path.name.startswith("handlers")] += _size(path)
     written = [path for path in paths if path.suffix != ".db-shm"]  # that one changes when it is read
     stamps = [stamp[0] / 1e9 for path in written if (stamp := _stamp(path))]
-    regions = next((path for path in paths if path.suffix == ".db"), None)
-    return Kept(key, sizes[True], sizes[False], _count(regions), max(stamps, default=0.0))
+    counts = [_count(path) for path in paths if path.suffix == ".db"]
+    regions = None if None in counts else sum(n for n in counts if n)
+    return Kept(key, sizes[True], sizes[False], regions, max(stamps, default=0.0))
 
 
-def _count(path: Path | None) -> int | None:
+def _count(path: Path) -> int | None:
     """How many regions a store has; it is not changed, nor made."""
-    if path is None:
-        return 0
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.5)) as db:
             return int(db.execute("SELECT COUNT(*) FROM regions").fetchone()[0])

@@ -70,15 +70,14 @@ class Code:
         self.table, self.prefix_table = Region(len(bundle.decode)), Region(len(bundle.prefix))
         self.stencils, self.stencil_symbols = Region(TABLE_ROOM), Region(TABLE_ROOM)
         self._failure: InternalError | None = None
-        self.units: Arena | None = None
+        self.arena: Arena | None = None  #: room for compiled regions; if there is none, why
+        self.units: Arena | None = None  #: and for copies of stencils
+        self.no_arena = ""
         if bundle.objects:
             self._link(bundle)
-        else:
-            self._memory = Arena(0, CODE_ROOM)
-            self.base = self._memory.address + bundle.symbols["lp_decode"]
-            self._constants = Arena(self.base, TABLE_ROOM)
-            self.units = Arena(self.base, UNITS_SIZE) if kind == build.UNITS else None
-        self.arena, self.no_arena = self._arena()
+            self.no_arena = f"code is compiled on x86_64 hosts only, not on {platform.machine()}"
+        elif not self._reserve(bundle):
+            return
         self._install(bundle)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
         self.run = prototype(self.address("lp_run"))
@@ -86,6 +85,19 @@ class Code:
             threading.Thread(target=self._finish, name="lpar-builder", daemon=True).start()
 
     # -- loading ---------------------------------------------------------------------------------------
+    def _reserve(self, bundle: build.Bundle) -> bool:
+        """Executable memory for all that has to lie within 2 GiB; whether it can be had."""
+        try:
+            self._memory = Arena(0, CODE_ROOM)
+            self.base = self._memory.address + bundle.symbols["lp_decode"]
+            self._constants = Arena(self.base, TABLE_ROOM)
+            self.arena = Arena(self.base)
+            if self.kind == build.UNITS:
+                self.units = Arena(self.base, UNITS_SIZE)
+        except OSError as error:
+            self.arena, self.no_arena = None, f"the host gives no executable memory: {error.strerror}"
+        return self.arena is not None
+
     def _link(self, bundle: build.Bundle) -> None:
         """Hosts where code is linked at each start."""
         from lpar.cpu import compiler
@@ -138,15 +150,6 @@ class Code:
             self._news.wait_for(lambda: self.parts > seen, seconds)
         return self.parts
 
-    def _arena(self) -> tuple[Arena | None, str]:
-        """Room for compiled regions, now that it can be had near the handlers; if none, why."""
-        if platform.machine() != "x86_64":
-            return None, f"regions are compiled on x86_64 hosts only, not on {platform.machine()}"
-        try:
-            return Arena(self.base), ""
-        except OSError as error:
-            return None, f"the host gives no executable memory: {error.strerror}"
-
     def address(self, symbol: str) -> int:
         """The address of a symbol.  Raises KeyError if there is none."""
         if self.bundle.objects:
@@ -164,7 +167,7 @@ class Code:
 
     @classmethod
     def get(cls, progress: build.Progress | None = None, kind: str = build.HANDLERS) -> Code:
-        """The process's one instance of a kind."""
+        """The process's one instance of a kind, loaded when it is first asked for."""
         with cls._lock:
             if kind not in cls._instances:
                 cls._instances[kind] = Code(kind, progress)
