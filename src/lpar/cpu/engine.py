@@ -156,10 +156,6 @@ class Code:
             return self._linker.address(symbol)
         return self._memory.address + self.bundle.symbols[symbol]
 
-    def address(self, symbol: str) -> int:
-        """The address of a handler or routine.  Raises KeyError."""
-        return self._linker.address(symbol)
-
     def routine(self, name: str, *arguments: Any, result: Any = None) -> Any:
         """A callable for a routine: ``f(state_address, ...)``."""
         prototype = ctypes.CFUNCTYPE(result, ctypes.c_void_p, *arguments)

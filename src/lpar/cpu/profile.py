@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lpar.cpu import build, layout
+from lpar.cpu import layout
 from lpar.cpu.host_clock import HOST_HANDLER, ThreadClock, handler_module, install, uninstall
 from lpar.cpu.native_profile import BUFFER, SAMPLES, WORDS
 
@@ -104,8 +104,7 @@ class Places:
 
     def __init__(self, engine: Engine) -> None:
         code = engine.code
-        bundle = build.load_bundle()
-        names = [*bundle.symbols, *("rt_" + name for name in bundle.touched)]
+        names = {*code.bundle.symbols, *code.bundle.links}
         found = sorted((code.address(name), name) for name in names)
         self._starts = [address for address, _ in found]
         self._names = [name for _, name in found]
