@@ -3,11 +3,12 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test bench fuzz-isa testfloat lint setup clean
+.PHONY: help boot test test-kvm bench fuzz-isa testfloat lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
 	@echo "make test    lint, types and all tests"
+	@echo "make test-kvm  lpar on real KVM, in an emulated POWER9 host (about 20 minutes)"
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"
 	@echo "make testfloat  TestFloat level 1 on the engine: half an hour; ONLY=f128 chooses"
@@ -21,6 +22,10 @@ boot:
 
 test: lint
 	$(PYTEST) $(PYTESTFLAGS)
+
+test-kvm:
+	@scripts/setup test
+	$(BIN)/python -m tests.kvm.rig $(KVMFLAGS)
 
 bench:
 	@scripts/setup test

@@ -39,11 +39,15 @@ def check(shell: Shell, cpus: int, mmu: str) -> None:
     [
         pytest.param(["-c", "2"], 2, "Radix", id="2 CPUs"),
         pytest.param(["-c", "4"], 4, "Radix", id="4 CPUs"),
-        pytest.param(["--cpu", "POWER10"], 1, "Radix", id="POWER10"),
-        pytest.param(["--cpu", "POWER10", "-c", "2"], 2, "Radix", id="POWER10, 2 CPUs"),
-        pytest.param(["-p", "disable_radix"], 1, "Hash", id="hash"),
-        pytest.param(["--cpu", "POWER8"], 1, "Hash", id="POWER8"),
-        pytest.param(["--cpu", "POWER8", "-c", "2"], 2, "Hash", id="POWER8, 2 CPUs"),
+        pytest.param(["--cpu", "POWER10"], 1, "Radix", id="POWER10", marks=pytest.mark.engine),
+        pytest.param(
+            ["--cpu", "POWER10", "-c", "2"], 2, "Radix", id="POWER10, 2 CPUs", marks=pytest.mark.engine
+        ),
+        pytest.param(["-p", "disable_radix"], 1, "Hash", id="hash", marks=pytest.mark.engine),
+        pytest.param(["--cpu", "POWER8"], 1, "Hash", id="POWER8", marks=pytest.mark.engine),
+        pytest.param(
+            ["--cpu", "POWER8", "-c", "2"], 2, "Hash", id="POWER8, 2 CPUs", marks=pytest.mark.engine
+        ),
     ],
 )
 def test_machine(boot: Boot, args: list[str], cpus: int, mmu: str) -> None:

@@ -393,3 +393,39 @@ def test_no_kernel_file(bench: Bench) -> None:
     with pytest.raises(ConfigError):
         bench.run(power_off, kernel="/nonexistent")
     assert bench.accelerators == []
+
+
+def test_pause_and_resume(bench: Bench) -> None:
+    """While paused no vCPU makes an exit; a dump shows each that was started."""
+    exits: list[int] = []
+
+    def guest(cpu: ScriptedVcpu) -> Program:
+        yield from cpu.print(b"up")
+        while True:
+            exits.append(1)
+            yield from cpu.hcall(0xFFF0)
+
+    machine = bench.machine({0: guest})
+    running = threading.Thread(target=machine.run)
+    running.start()
+    assert os.read(bench.pipes.from_guest, 2) == b"up"
+    system = machine._system
+    while system is None:
+        system = machine._system
+    system.pause()
+    before = len(exits)
+    assert system.dump().startswith("vCPU 0:\n") and system.paused
+    assert len(exits) == before
+    system.resume()
+    while len(exits) == before:
+        pass
+    machine._on_key(Key.DUMP)
+    machine._on_key(Key.PAUSE)
+    assert system.paused
+    machine._on_key(Key.PAUSE)
+    assert not system.paused
+    machine._on_key(Key.NMI)
+    assert bench.accelerators[0].vcpus[0].system_resets == 1
+    machine.end()
+    running.join(HUNG)
+    assert not running.is_alive()

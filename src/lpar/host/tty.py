@@ -27,6 +27,9 @@ WRITE_WAIT = 100  #: milliseconds that output waits for room before the guest is
 KEYS_HELP = (
     "Ctrl-a x  end the guest\r\n"
     "Ctrl-a b  break: the next key is a SysRq command\r\n"
+    "Ctrl-a p  pause, and go on\r\n"
+    "Ctrl-a d  show registers, code and stack of every CPU\r\n"
+    "Ctrl-a n  system reset interrupt (NMI) on every CPU\r\n"
     "Ctrl-a h  this help\r\n"
     "Ctrl-a Ctrl-a  a Ctrl-a for the guest\r\n"
 )
@@ -38,6 +41,9 @@ class Key(enum.Enum):
     EXIT = "x"
     HELP = "h"
     BREAK = "b"
+    PAUSE = "p"
+    DUMP = "d"
+    NMI = "n"
 
 
 _KEYS = {ord(key.value): key for key in Key}

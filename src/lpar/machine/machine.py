@@ -14,7 +14,7 @@ from typing import Any
 
 from lpar import accel, log
 from lpar.config import MachineConfig
-from lpar.errors import ConfigError, HostError
+from lpar.errors import ConfigError, HostError, LparError
 from lpar.host.signals import ending_signals
 from lpar.host.tty import Console, Key, ensure_standard_fds
 from lpar.machine.accelerator import Accelerator
@@ -160,6 +160,25 @@ class Machine:
             self.end()
         elif key is Key.BREAK:
             self._feed(SYSRQ)
+        elif (system := self._system) is not None:
+            try:
+                self._control(key, system)
+            except LparError as err:
+                self._events.put(Failure(err))
+
+    def _control(self, key: Key, system: System) -> None:
+        """What a key asks of the guest that runs now."""
+        match key:
+            case Key.PAUSE if system.paused:
+                system.resume()
+                log.info("the guest goes on")
+            case Key.PAUSE:
+                system.pause()
+                log.info("the guest is paused; Ctrl-a p lets it go on")
+            case Key.DUMP:
+                log.write(system.dump())
+            case Key.NMI:
+                system.system_reset()
 
     def _on_lost(self) -> None:
         self._events.put(Failure(HostError("nobody reads the guest's console any more: stdout is closed")))

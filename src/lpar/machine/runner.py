@@ -59,12 +59,14 @@ class VcpuRunner:
 
     def pause(self, timeout: float) -> bool:
         """Have the vCPU out of the guest until ``resume``; whether it came within ``timeout`` seconds."""
-        self._is_out.clear()
-        self._goes_on.clear()
-        if not self._thread.is_alive() or not self._running.is_set():
+        if self._goes_on.is_set():  # not paused already
+            self._is_out.clear()
+            self._goes_on.clear()
+        cpu = self._partition.processors[self.vcpu.index]
+        if not self._thread.is_alive() or not self._running.is_set() or cpu.joined:
             return True
         self.vcpu.kick()
-        return self._is_out.wait(timeout)
+        return self._is_out.wait(timeout) or not self._thread.is_alive()
 
     def resume(self) -> None:
         """Let the vCPU run again."""

@@ -71,6 +71,7 @@ class System:
     ) -> None:
         self.config = config
         self.around = around
+        self.paused = False
         self.layout = _layout(config)
         self._profile: Profile | None = None
         if config.profile is not None:
@@ -157,19 +158,27 @@ class System:
 
         Raises InternalError if one does not come.
         """
+        self.paused = True
         for runner in self._runners:
             if not runner.pause(STOP_TIMEOUT):
                 raise InternalError(f"vCPU {runner.vcpu.index} does not pause")
 
     def resume(self) -> None:
         """Let all vCPUs run again."""
+        self.paused = False
         for runner in self._runners:
             runner.resume()
 
     def dump(self) -> str:
-        """Registers, code and stack of every started vCPU; only while paused."""
-        started = [vcpu for vcpu in self.partition.vcpus if not self.partition.is_stopped(vcpu.index)]
-        return "\n".join(dump.registers(vcpu, self.memory) for vcpu in started)
+        """Registers, code and stack of every started vCPU, which is paused meanwhile."""
+        was_paused = self.paused
+        self.pause()
+        try:
+            started = [vcpu for vcpu in self.partition.vcpus if not self.partition.is_stopped(vcpu.index)]
+            return "\n".join(dump.registers(vcpu, self.memory) for vcpu in started)
+        finally:
+            if not was_paused:
+                self.resume()
 
     def system_reset(self) -> None:
         """System reset interrupt (NMI) on every started vCPU."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import py_compile
 import stat
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -29,6 +31,8 @@ from lpar.errors import HostError
 TREE = Path(__file__).resolve().parents[3]
 KERNEL = "linux-image-6.1.0-50-powerpc64le"
 WANTED = ("python3-minimal", "libpython3.11-stdlib", "python3-pytest", "busybox-static", "qemu-system-ppc")
+FORMAT = 1  #: of what is kept in the cache; count up when it is made otherwise
+BYTECODE = "cpython-311"  #: of Debian 12
 MODULES = ("kvm.ko", "kvm-hv.ko")
 PROGRAMS = ("usr/bin/python3.11", "usr/bin/qemu-system-ppc64", "bin/busybox")
 #: Whole directories that go in, below the root of the unpacked packages.
@@ -39,15 +43,23 @@ LIBRARIES = ("lib/powerpc64le-linux-gnu", "usr/lib/powerpc64le-linux-gnu", "lib"
 LOADER = "lib64/ld64.so.2"
 
 
-def build(guest: Guest, to: Path) -> None:
-    """Write the initramfs.  Raises HostError when its parts cannot be had."""
-    own = [*_tree(), *_guest(guest), regular("init", (TREE / "tests/kvm/rig/init.sh").read_bytes(), 0o755)]
+def build(guest: Guest, to: Path, added: Sequence[Path] = ()) -> None:
+    """Write the initramfs; ``added`` files go to /added.  Raises HostError when its parts cannot be had."""
+    extra = [regular(f"added/{path.name}", path.read_bytes(), 0o755) for path in added]
+    own = [
+        *_directories([Path("added/x")]),
+        *extra,
+        *_tree(),
+        *_guest(guest),
+        regular("init", (TREE / "tests/kvm/rig/init.sh").read_bytes(), 0o755),
+    ]
     to.write_bytes(append_to(_base().read_bytes(), own))
 
 
 def _base() -> Path:
     """The part that comes from packages; made when the cache has none of this kind."""
-    kind = hashlib.sha256(Path(__file__).read_bytes() + Path(packages.__file__).read_bytes()).hexdigest()[:16]
+    parts = (FORMAT, KERNEL, WANTED, MODULES, PROGRAMS, TREES, FILES, UNWANTED, sys.implementation.cache_tag)
+    kind = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     where = cache_dir().parent / "rig" / f"base-{kind}.cpio"
     if not where.is_file():
         where.parent.mkdir(parents=True, exist_ok=True)
@@ -68,9 +80,9 @@ def _from_packages(work: Path) -> Iterator[Entry]:
         apt.unpack(deb, root)
     chosen = set(_chosen(root))
     chosen |= _libraries(root, chosen)
-    yield from _directories(path.relative_to(root) for path in chosen)
+    yield from _directories(_and_bytecode(path.relative_to(root) for path in chosen))
     for path in sorted(chosen):
-        yield _file(root, path)
+        yield from _file(root, path)
     for name, target in (("usr/bin/python3", "python3.11"), ("bin/sh", "busybox"), (LOADER, _loader(root))):
         yield Entry(name, stat.S_IFLNK | 0o777, target.encode())
     for name in MODULES:
@@ -129,21 +141,43 @@ def _directories(paths: Iterable[Path]) -> Iterator[Entry]:
         yield Entry(str(path), stat.S_IFDIR | 0o755)
 
 
-def _file(root: Path, path: Path) -> Entry:
+def _file(root: Path, path: Path) -> Iterator[Entry]:
     """A file under its name; a link's target is read in its place."""
-    name, permissions = str(path.relative_to(root)), stat.S_IMODE(path.stat().st_mode)
-    return regular(name, path.read_bytes(), permissions)
+    permissions = stat.S_IMODE(path.stat().st_mode)
+    yield from _with_bytecode(path.relative_to(root), path, permissions)
+
+
+def _with_bytecode(name: Path, path: Path, permissions: int = 0o644) -> Iterator[Entry]:
+    """A file; a Python module with its compiled form, if our Python is the rig's.
+
+    The emulated host would need half a minute to compile what one run of lpar imports.
+    """
+    yield regular(str(name), path.read_bytes(), permissions)
+    if path.suffix == ".py" and sys.implementation.cache_tag == BYTECODE:
+        with tempfile.NamedTemporaryFile() as made:
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            if py_compile.compile(str(path), made.name, f"/{name}", quiet=2, invalidation_mode=mode):
+                compiled = name.parent / "__pycache__" / f"{name.stem}.{BYTECODE}.pyc"
+                yield regular(str(compiled), Path(made.name).read_bytes())
+
+
+def _and_bytecode(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield path
+        if path.suffix == ".py":
+            yield path.parent / "__pycache__" / "x"
 
 
 def _tree() -> Iterator[Entry]:
     """lpar and the tests that run in the rig."""
-    files = [TREE / "pyproject.toml", *TREE.glob("src/lpar/**/*.py")]
+    files = list(TREE.glob("src/lpar/**/*.py"))
     for where in ("tests/conftest.py", "tests/kvm/**/*.py", "tests/guest/*.py"):
         files += TREE.glob(where)
     names = {file: Path("lpar") / file.relative_to(TREE) for file in files}
-    yield from _directories(names.values())
+    names[TREE / "tests/kvm/rig/pytest.ini"] = Path("lpar/pytest.ini")  # above pyproject.toml's
+    yield from _directories(_and_bytecode(names.values()))
     for file, name in sorted(names.items()):
-        yield regular(str(name), file.read_bytes())
+        yield from _with_bytecode(name, file)
 
 
 def _guest(guest: Guest) -> Iterator[Entry]:

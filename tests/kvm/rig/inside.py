@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the rig does on its own: ``python3 -m tests.kvm.rig.inside WHAT``, with WHAT ``test`` or ``boot``.
+
+``test``: the KVM tests and the guests' tests on the real /dev/kvm, a race with QEMU's own KVM, and last a
+boot to be seen.  ``boot`` is that last part alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from lpar.cli.guests import debian_installer
+from lpar.testing.console import Session
+from lpar.testing.shell import BOOT_TIMEOUT, LPAR, PROMPT
+
+ROUNDS = 2
+PYTEST = (sys.executable, "-m", "pytest")
+SAY = ("uname -a", "grep -E '^(cpu|machine|MMU)' /proc/cpuinfo", "cat /sys/devices/system/cpu/online")
+UNIT_TESTS = ("tests/kvm",)
+GUEST_TESTS = (
+    *("tests/guest/test_boot.py", "tests/guest/test_machines.py", "tests/guest/test_console.py"),
+    *("tests/guest/test_ends.py", "tests/guest/test_control.py", "tests/guest/test_time.py"),
+    *("tests/guest/test_wrong_input.py", "tests/guest/test_virtio.py"),
+)
+
+
+def say(text: str) -> None:
+    """One line of the rig's own."""
+    print(f"rig: {text}", flush=True)
+
+
+def tests(title: str, files: Sequence[str]) -> bool:
+    """Run tests, one line for each; whether all passed."""
+    say(title)
+    return not subprocess.run([*PYTEST, "-v", *files], check=False).returncode
+
+
+def qemu() -> list[str]:
+    """QEMU with its own KVM on the same guest.  What the nested host cannot offer has to be said."""
+    guest = debian_installer()
+    caps = "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off"
+    machine = ["-M", f"pseries,accel=kvm,ic-mode=xics,{caps}", "-cpu", "host", "-m", "1G"]
+    nothing_else = ["-nodefaults", "-vga", "none", "-display", "none", "-serial", "stdio"]
+    files = ["-kernel", str(guest.kernel), "-initrd", str(guest.shell_initrd), "-append", guest.params]
+    return ["qemu-system-ppc64", *machine, *nothing_else, *files]
+
+
+def to_shell(command: Sequence[str]) -> float:
+    """Seconds from the start of ``command`` to the guest's prompt."""
+    begin = time.monotonic()
+    with Session(command) as session:
+        session.expect(PROMPT, BOOT_TIMEOUT)
+        return time.monotonic() - begin
+
+
+def race() -> None:
+    """Time to the shell, ours beside QEMU's, in turn: shown, not judged."""
+    best: dict[str, float] = {}
+    for number in range(ROUNDS):
+        for name, command in (("lpar", [*LPAR, "boot", "debian"]), ("qemu", qemu())):
+            seconds = to_shell(command)
+            best[name] = min(best.get(name, seconds), seconds)
+            say(f"round {number + 1}: {name} to the shell in {seconds:.1f} s")
+    ratio = best["lpar"] / best["qemu"]
+    say(f"time to shell, best of {ROUNDS}: lpar {best['lpar']:.1f} s, QEMU {best['qemu']:.1f} s: {ratio:.2f}")
+
+
+def boot(cpus: int = 1) -> bool:
+    """Boot to a shell for all to see, type at it, power off."""
+    say(f"lpar boot debian -c {cpus}")
+    with Session([*LPAR, "boot", "debian", "-c", str(cpus)]) as session:
+        session.expect(PROMPT, BOOT_TIMEOUT)
+        for line in SAY:
+            session.send(line)
+            session.expect(PROMPT, BOOT_TIMEOUT)
+        session.send("poweroff -f")
+        status = session.wait(BOOT_TIMEOUT)
+    print(session.stderr, end="")
+    print(session.output.decode(errors="replace").replace("\r", ""), flush=True)
+    say(f"the guest ended with status {status}")
+    return status == 0
+
+
+def _test() -> bool:
+    done = [tests("tests of the KVM accelerator", UNIT_TESTS), tests("tests of guests", GUEST_TESTS)]
+    race()
+    return all([*done, boot(1), boot(2)])
+
+
+WHAT: dict[str, Callable[[], bool]] = {"test": _test, "race": lambda: race() or True, "boot": boot}
+
+if __name__ == "__main__":
+    sys.exit(not WHAT[sys.argv[1]]())
