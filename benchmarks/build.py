@@ -77,6 +77,11 @@ def lpardisk() -> Path:
     return _compiled("lpardisk", FLAGS, [SOURCES / "disk" / "lpardisk.c"])
 
 
+def lparnet() -> Path:
+    """The static program of the network rows.  Raises HostError."""
+    return _compiled("lparnet", FLAGS, [SOURCES / "net" / "lparnet.c"])
+
+
 def disk_image() -> Path:
     """A disk of 512 MiB with content that is no pattern.  Raises HostError."""
 

@@ -24,6 +24,7 @@ class Machine:
     memory: str = "1G"
     params: str = ""
     disks: tuple[Path, ...] = ()
+    network: bool = False
 
 
 class Cache(Enum):
@@ -73,6 +74,8 @@ def lpar(machine: Machine, *options: str) -> list[str]:
         words += ["-p", machine.params]
     for disk in machine.disks:
         words += ["-d", str(disk)]
+    if machine.network:
+        words += ["-n", "user"]
     return [*words, "-m", machine.memory, "-c", str(machine.cpus)]
 
 
@@ -91,6 +94,8 @@ def qemu(machine: Machine) -> list[str]:
     for number, disk in enumerate(machine.disks):
         words += ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=writeback"]
         words += ["-device", f"virtio-blk-pci,drive=disk{number}"]
+    if machine.network:
+        words += ["-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="]
     return [*words, "-append", machine.params] if machine.params else words
 
 

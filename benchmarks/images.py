@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import build
+from benchmarks import build, peer
 from benchmarks.contenders import Machine
-from benchmarks.rows import DISK, PROGRAMS, SHELL, START, USERLAND
+from benchmarks.rows import DISK, NET, PROGRAMS, SHELL, START, USERLAND
 from benchmarks.userland import additions, userland
 from lpar.cli.cpio import append_to, archive, regular
 from lpar.cli.guests import Guest, debian_installer
@@ -20,6 +20,8 @@ def machine_of(image: str, cpus: int, memory: str, params: str = "") -> Machine:
         return Machine(build.start_kernel(), None, cpus, memory)
     if image == DISK:
         return _with_disk(cpus, memory, params)
+    if image == NET:
+        return _with_network(cpus, memory, params)
     guest = debian_installer()
     initrds = {SHELL: lambda _: guest.shell_initrd, PROGRAMS: _with_programs, USERLAND: _with_userland}
     return Machine(guest.kernel, initrds[image](guest), cpus, memory, f"{guest.params} {params}".strip())
@@ -36,6 +38,30 @@ def _with_disk(cpus: int, memory: str, params: str) -> Machine:
     initrd = build.kept("initrd-disk", [base, program], make)
     words = f"{kernel.params} {params}".strip()
     return Machine(kernel.kernel, initrd, cpus, memory, words, (build.disk_image(), build.blank_disk()))
+
+
+NETWORK_UP = """\
+#!/bin/sh
+[ -n "$(ip addr show dev eth0 | grep 10.0.2.15)" ] || {
+    ip link set eth0 up
+    ip addr add 10.0.2.15/24 dev eth0
+}
+exec /lparnet "$@"
+"""
+
+
+def _with_network(cpus: int, memory: str, params: str) -> Machine:
+    """Debian's kernel with lpar's initramfs, /lparnet, and a card on a user network."""
+    kernel, program = debian_kernel(), build.lparnet().read_bytes()
+    base = kernel.initrd.read_bytes()
+    entries = [regular("lparnet", program, 0o755), regular("net", NETWORK_UP.encode(), 0o755)]
+
+    def make(to: Path) -> None:
+        to.write_bytes(append_to(base, entries))
+
+    initrd = build.kept("initrd-net", [base, program, NETWORK_UP.encode()], make)
+    words = f"{kernel.params} lpar.port={peer.port()} {params}".strip()
+    return Machine(kernel.kernel, initrd, cpus, memory, words, network=True)
 
 
 def _with_programs(guest: Guest) -> Path:

@@ -15,6 +15,7 @@ START = "start"  #: image: the smallest kernel, which prints and stops
 SHELL = "shell"  #: image: Debian's installer with a shell
 PROGRAMS = "programs"  #: image: the same, with lparbench
 DISK = "disk"  #: image: Debian's kernel, lpardisk, and two disks of 512 MiB
+NET = "net"  #: image: Debian's kernel, lparnet, and a card on a user network
 USERLAND = "userland"  #: image: the same, with lparbench and Debian's programs
 
 
@@ -55,6 +56,10 @@ def _disk(name: str, about: str, words: str) -> Row:
     operation, block, count, threads = words.split()
     device = "/dev/vdb" if "write" in operation else "/dev/vda"
     return Row(name, "disk", about, f"/lpardisk {operation} {device} {block} {count} {threads}", DISK)
+
+
+def _net(name: str, about: str, words: str) -> Row:
+    return Row(name, "net", about, f"/net {words}", NET)
 
 
 def _pair(name: str, kind: str, option: str, count: str = "") -> tuple[Row, Row]:
@@ -152,6 +157,10 @@ ROWS = (
     _disk("disk-randread8", "60000 random reads of 4 KiB by 8 threads", "randread 4096 60000 8"),
     _disk("disk-randwrite", "30000 random writes of 4 KiB, fsync", "randwrite 4096 30000 1"),
     _disk("disk-randwrite8", "60000 random writes of 4 KiB by 8 threads, fsync", "randwrite 4096 60000 8"),
+    _net("net-down", "128 MiB from the host by TCP, user network", "down 128 1"),
+    _net("net-up", "128 MiB to the host", "up 128 1"),
+    _net("net-down4", "128 MiB from the host by four connections", "down 128 4"),
+    _net("net-up4", "128 MiB to the host by four", "up 128 4"),
     *_pair("sieve", "p", "-j"),
     *_pair("sha256", "p", "-j"),
     *_pair("matmul", "p", "-j"),
