@@ -3,12 +3,13 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test test-kvm bench fuzz-isa testfloat lint setup clean
+.PHONY: help boot test test-debian test-kvm bench fuzz-isa testfloat lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
 	@echo "make test    lint, types and all tests"
 	@echo "make test-kvm  lpar on real KVM, in an emulated POWER9 host (about 20 minutes)"
+	@echo "make test-debian  set a whole Debian up, and work in it: ten minutes"
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"
 	@echo "make testfloat  TestFloat level 1 on the engine: half an hour; ONLY=f128 chooses"
@@ -30,6 +31,10 @@ test-kvm:
 bench:
 	@scripts/setup test
 	$(BIN)/python -m benchmarks $(if $(ROWS),--rows '$(ROWS)') $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCHFLAGS)
+
+test-debian:
+	@scripts/setup test
+	LPAR_TEST_DEBIAN=1 $(PYTEST) tests/debian $(PYTESTFLAGS)
 
 fuzz-isa:
 	@scripts/setup test

@@ -211,8 +211,8 @@ class Foreign:
             raise HostError(f"cannot choose packages: {_last_line(listed)}", hint=hint)
         archives = self._where / "cache" / "archives"
         size = sum(int(words[2]) for words in lines)
-        for left in reversed(range(TRIES)):
-            with _progress(f"fetching {len(lines)} packages", archives / "partial", size or 1):
+        for left in reversed(range(TRIES if lines else 0)):
+            with _progress(f"fetching {len(lines)} packages", archives / "partial", size):
                 done = _run(["apt-get", *options, "--download-only", "install", *wanted], self._where)
             if done.returncode == 0:
                 break

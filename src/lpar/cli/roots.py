@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lpar import log
 from lpar.cli import kernels
 from lpar.config import MachineConfig
 from lpar.errors import ConfigError
@@ -138,6 +139,7 @@ def default_network() -> tuple[str, ...]:
 
     try:
         libslirp.load()
-    except ConfigError:
+    except ConfigError as err:
+        log.warning(f"no network: {err.message}")
         return ()
     return ("user",)

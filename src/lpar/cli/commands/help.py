@@ -14,7 +14,7 @@ A virtual machine monitor for PPC64 sPAPR (pseries) guests.
 
 commands:"""
 _TAIL = """
-lpar help COMMAND tells more.  For a first look: lpar boot debian
+lpar help COMMAND tells more.  For a first look: lpar boot debian; to work in one: lpar setup debian
 
 While a guest runs: Ctrl-a x ends it, Ctrl-a h shows all keys.
 exit status: 0 powered off, 255 panicked or vanished, 124 timed out, 2 usage, 1 our failure."""
