@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
+import struct
+import termios
+import time
 
 from tests.guest.conftest import Boot
 from tests.guest.test_machines import BROKEN
@@ -40,4 +44,35 @@ def test_no_root_to_mount(linux: Boot) -> None:
     shell = linux("-p", "root=/dev/vdz")
     shell.session.expect(r"lpar: cannot mount /dev/vdz", BOOT_TIMEOUT)
     shell.ready()
+    assert shell.power_off() == 0
+
+
+def test_virtio_console(linux: Boot) -> None:
+    """A shell on a virtio port: its terminal has the host's size; much output arrives whole."""
+    shell = linux("--console", "virtio", terminal=True)
+    leader = shell.session._input
+    _set_size(leader, 50, 132)
+    shell.ready()
+    assert shell.run("tty") == "/dev/hvc1"
+    _set_size(leader, 33, 101)
+    deadline = time.monotonic() + 30
+    while (size := shell.run("stty size")) != "33 101" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert size == "33 101"
+    lines = shell.run("seq 5000").split()
+    assert lines == [str(n) for n in range(1, 5001)]
+    assert shell.power_off() == 0
+
+
+def _set_size(terminal: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def test_level_interrupts(linux: Boot) -> None:
+    """A kernel without messages uses the line of the slot, shared or not."""
+    shell = linux("--rng", "-p", "pci=nomsi").ready()
+    assert shell.run("dd if=/dev/hwrng bs=1024 count=16 2>/dev/null | wc -c") == "16384"
+    interrupts = shell.run("grep virtio /proc/interrupts")
+    assert "Level" in interrupts and "MSI" not in interrupts
+    assert not BROKEN.search(shell.run("dmesg"))
     assert shell.power_off() == 0

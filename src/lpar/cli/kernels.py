@@ -43,13 +43,14 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
-root= fstype= flags= mode=ro init=/sbin/init
+root= fstype= flags= mode=ro init=/sbin/init tty=hvc0
 for word in $(cat /proc/cmdline); do
     case $word in
         root=*) root=${word#root=} ;;
         rootfstype=*) fstype=${word#rootfstype=} ;;
         rootflags=*) flags=${word#rootflags=} ;;
         init=*) init=${word#init=} ;;
+        console=*) tty=${word#console=} ;;
         ro|rw) mode=$word ;;
     esac
 done
@@ -63,7 +64,7 @@ shell() {
     hostname debian
     echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
     echo 'export HOME=/root; cd' > /etc/profile
-    printf '%s\\n' 'hvc0::wait:-/bin/sh' '::once:/bin/poweroff -f' > /etc/inittab
+    printf '%s\\n' "$tty::wait:-/bin/sh" '::once:/bin/poweroff -f' > /etc/inittab
     exec /bin/busybox init
 }
 [ -n "$root" ] || shell

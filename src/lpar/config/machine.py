@@ -18,7 +18,7 @@ from lpar.units import GIB, TIB, format_size
 CPU_MODELS = ("auto", "POWER8", "POWER9", "POWER10")
 ACCELERATORS = ("auto", "kvm", "jit", "interp")
 IRQCHIPS = ("auto", "user")
-CONSOLES = ("hv",)
+CONSOLES = ("hv", "virtio")
 MAX_CPUS = 2048
 MAX_MEMORY = 63 * TIB  #: bytes; MMIO begins there (the reference's SPAPR memory map)
 MAX_NAME = 64

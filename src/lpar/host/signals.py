@@ -13,6 +13,22 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 @contextlib.contextmanager
+def window_changes(on_change: Callable[[], None]) -> Iterator[None]:
+    """Call ``on_change`` when the terminal gets another size, while the block runs.
+
+    Outside the main thread nothing is changed, as with ``ending_signals``.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGWINCH, lambda number, frame: on_change())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+@contextlib.contextmanager
 def ending_signals(on_signal: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Call ``on_signal`` for each of ENDING while the block runs, then put the old handlers back.
 

@@ -156,6 +156,15 @@ def ensure_standard_fds() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
+def size_of(fd: int) -> tuple[int, int]:
+    """(columns, rows) of a terminal; 80 by 24 where there is none."""
+    try:
+        size = os.get_terminal_size(fd)
+    except OSError:
+        return 80, 24
+    return size.columns or 80, size.lines or 24
+
+
 class Console:
     """Bytes between the guest's console and two descriptors of the host.
 
@@ -182,6 +191,10 @@ class Console:
         self._lost = False
         self._room = select.poll()
         self._room.register(output_fd, select.POLLOUT)
+
+    def size(self) -> tuple[int, int]:
+        """(columns, rows) of the terminal that shows the output."""
+        return size_of(self._output)
 
     def start(self, feed: Callable[[bytes], object]) -> None:
         """Begin to read; ``feed`` gets the guest's input and may block until there is room.

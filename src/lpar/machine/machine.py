@@ -15,7 +15,7 @@ from typing import Any
 from lpar import accel, log
 from lpar.config import MachineConfig
 from lpar.errors import ConfigError, HostError, LparError
-from lpar.host.signals import ending_signals
+from lpar.host.signals import ending_signals, window_changes
 from lpar.host.tty import Console, Key, ensure_standard_fds
 from lpar.machine.accelerator import Accelerator
 from lpar.machine.devices import DeviceSet, Maker
@@ -47,7 +47,9 @@ class Machine:
         self._events: queue.SimpleQueue[MachineEvent] = queue.SimpleQueue()
         self._console = Console(self._on_key, self._on_lost, input_fd=input_fd, output_fd=output_fd)
         self._choice: accel.Choice | None = None
-        self._around = Surroundings(accelerator or self._choose, self._console.write, self._events)
+        self._around = Surroundings(
+            accelerator or self._choose, self._console.write, self._events, self._console.size
+        )
         self._system: System | None = None  #: who gets the console's input now
         self._input_gate = threading.Condition()
         self._ended = False
@@ -83,7 +85,7 @@ class Machine:
         if self.config.timeout is not None:
             self._deadline = time.monotonic() + self.config.timeout
         try:
-            with ending_signals(self._on_signal):
+            with ending_signals(self._on_signal), window_changes(self._on_resize):
                 self._console.start(self._feed)
                 event = self._run_to_end(system)
         finally:
@@ -155,6 +157,11 @@ class Machine:
     def _on_signal(self, number: signal.Signals) -> None:
         self._events.put(killed_by(number))
 
+    def _on_resize(self) -> None:
+        system = self._system
+        if system is not None:
+            system.resize()
+
     def _on_key(self, key: Key) -> None:
         if key is Key.EXIT:
             self.end()
@@ -191,7 +198,7 @@ class Machine:
                 system = self._system
             if system is None:
                 return
-            data = data[system.partition.vtys[0].send(data) :]
+            data = data[system.send(data) :]
 
     def _give_input_to(self, system: System | None, *, ended: bool = False) -> None:
         with self._input_gate:

@@ -31,6 +31,7 @@ from lpar.papr.events import Event
 from lpar.papr.partition import Partition
 from lpar.papr.registry import hypertas_functions, rtas_tokens
 from lpar.papr.vty import Output
+from lpar.virtio.console import Channel, Console
 
 STOP_TIMEOUT = 5.0  #: seconds that all vCPUs together have to come back from the guest
 
@@ -45,6 +46,7 @@ class Surroundings:
     accelerator: Callable[[], Accelerator]
     console: Output
     events: Events
+    size: Callable[[], tuple[int, int]] = lambda: (80, 24)  #: (columns, rows) of the console's terminal
     devices: DeviceSet = field(default_factory=DeviceSet)
 
 
@@ -84,10 +86,28 @@ class System:
         if kept is not None:
             _restore_kept(self.partition, kept)
         self.devices = around.devices.make()
+        self.terminal = self._add_terminal() if config.console == "virtio" else None
         attach(self.devices, self.partition)
         facts = self._accelerator.facts()
         self.device_tree = device_tree.build(describe(config, self.layout, self.partition, facts))
         self._runners = [self._runner(index) for index in range(config.cpus)]
+
+    def _add_terminal(self) -> Console:
+        """The console as a virtio device; the hypervisor's stays for what comes before its driver."""
+        terminal = Console([Channel(self.around.console, console=True)], self.around.size())
+        self.devices.append(terminal)
+        return terminal
+
+    def send(self, data: bytes) -> int:
+        """Console input, waiting for room; fewer bytes only when the guest stops listening."""
+        if self.terminal is not None and self.terminal.ports[0].guest_open:
+            return self.terminal.ports[0].send_all(data)
+        return self.partition.vtys[0].send(data)
+
+    def resize(self) -> None:
+        """The terminal has another size."""
+        if self.terminal is not None:
+            self.terminal.resize(*self.around.size())
 
     def _make_partition(self, vcpus: Sequence[Vcpu]) -> Partition:
         config = self.config

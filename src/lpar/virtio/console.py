@@ -12,6 +12,7 @@ was taken, ``Channel.ready`` is called when there is room again.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ QUEUE_SIZE = 64
 INPUT_LIMIT = 4096  #: bytes that wait for the driver, for each port
 OUTPUT_STEP = 4096  #: bytes given to the output at once
 MOST = 1 << 24  #: bytes of one buffer from the driver
+ROOM_WAIT = 1.0  #: seconds after which a sender looks again
 RETRY = 0.01  #: seconds until a busy output is asked again
 CONTROL_IN, CONTROL_OUT = 2, 3
 _CONTROL = struct.Struct("<IHH")
@@ -67,6 +69,22 @@ class Port:
         self.waiting = bytearray()
         self.unsent: tuple[Chain, int] | None = None  #: an output chain whose rest must wait
         self._console = console
+        self._room = threading.Event()
+
+    def send_all(self, data: bytes) -> int:
+        """Queue bytes for the driver, waiting for room; fewer only if the driver closes the port."""
+        sent = 0
+        while self.guest_open and sent < len(data):
+            self._room.clear()
+            sent += self.send(data[sent:])
+            if sent < len(data):
+                self._room.wait(ROOM_WAIT)
+        return sent
+
+    def taken(self) -> None:
+        """The driver has taken some of what waited, or is gone."""
+        self._room.set()
+        self.channel.ready()
 
     def send(self, data: bytes) -> int:
         """Queue bytes for the driver; how many were taken.  From any thread."""
@@ -97,8 +115,8 @@ class Console(Device):
         self.size = size
         count = len(channels)
         super().__init__(
-            [QUEUE_SIZE] * (2 if count == 1 else 2 * count + 2),
-            F_SIZE | F_EMERG_WRITE | (F_MULTIPORT if count > 1 else 0),
+            [QUEUE_SIZE] * (2 * count + 2),
+            F_SIZE | F_EMERG_WRITE | F_MULTIPORT,
             self._config(size, count),
         )
         self.counters.update(in_bytes=0, out_bytes=0, control=0)
@@ -158,7 +176,7 @@ class Console(Device):
         if sent:
             self.counters["in_bytes"] += sent
             self.publish(queue)
-            port.channel.ready()
+            port.taken()
 
     def _take_output(self, port: Port, queue: Queue) -> None:
         """Hand on what the driver wrote; a busy output is tried again soon."""
@@ -240,6 +258,7 @@ class Console(Device):
         if is_open != port.guest_open:
             port.guest_open = is_open
             port.channel.opened(is_open)
+            port.taken()
 
     # -- the base's hooks ------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ def _linux() -> guests.Guest:
 
 GUESTS: dict[str, Callable[[], guests.Guest]] = {"debian": guests.debian_installer, "linux": _linux}
 
+_VIRTIO = {"virtio": " console=hvc1"}  #: the hypervisor's terminal is hvc0
 _ABOUT = """\
 Fetch a real guest through the machine's package client, keep it in the cache, and run it to a shell.
 'debian' is its installer's userland, 'linux' its kernel alone, which mounts root= or gives a shell.
@@ -47,5 +48,5 @@ def _base(space: argparse.Namespace) -> MachineConfig:
     return MachineConfig(
         kernel=str(guest.kernel),
         initrd=str(guest.initrd if own_files else guest.shell_initrd),
-        params="console=hvc0" if own_files else guest.params,
+        params=("console=hvc0" if own_files else guest.params) + _VIRTIO.get(space.console, ""),
     )
