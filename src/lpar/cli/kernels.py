@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ MODULES = (
     *("9p", "9pnet_virtio", "ext4", "overlay", "crc32c_generic", "crc32c_vpmsum"),
 )
 PARAMS = "console=hvc0"
-_KERNEL, _INITRD, _PACKAGE, _STAMP = "vmlinux", "initrd", "linux-image.deb", "stamp.json"
+_KERNEL, _PACKAGE, _BUSYBOX, _STAMP = "vmlinux", "linux-image.deb", "busybox.deb", "stamp.json"
 
 #: ``root=`` is a device, LABEL= or UUID=, or with ``rootfstype=9p`` a tag.
 INIT = """\
@@ -64,6 +64,7 @@ shell() {
     hostname debian
     echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
     echo 'export HOME=/root; cd' > /etc/profile
+    for _ in 1 2 3 4 5 6 7 8 9 10; do [ -e "/dev/$tty" ] || sleep 0.5; done
     printf '%s\\n' "$tty::wait:-/bin/sh" '::once:/bin/poweroff -f' > /etc/inittab
     exec /bin/busybox init
 }
@@ -99,36 +100,40 @@ class Kernel:
 
 
 def debian_kernel() -> Kernel:
-    """Debian 12's kernel for ppc64el; fetched when the cache has none, the initramfs made when it is old.
+    """Debian 12's kernel for ppc64el; fetched when the cache has none.
 
-    Raises HostError when it cannot be had.
+    The initramfs is made when the cache has none of this version of lpar.  Raises HostError when the
+    kernel cannot be had.
     """
-    where = guests.cache_dir() / "debian-kernel-ppc64el"
+    where = guests.cache_dir() / "debian-12-kernel-ppc64el"
+    initrd = where / f"initrd-{_made_by()}"
     with guests.locked(where):
         stamp = _read_stamp(where)
         if stamp is None or not _whole(where, stamp):
             guests.renew(where, lambda to: _fetch(to, where.parent))
-        elif stamp["made_by"] != _made_by():
-            guests.renew(where, lambda to: _make_again(where, to))
-    version = json.loads((where / _STAMP).read_text())["version"]
-    return Kernel(where / _KERNEL, where / _INITRD, where / _PACKAGE, version)
+            stamp = _read_stamp(where)
+        if stamp is None:
+            raise HostError(f"the cache {where} cannot be read")
+        if not initrd.is_file():
+            _make_initrd(where, initrd, stamp["version"])
+    return Kernel(where / _KERNEL, initrd, where / _PACKAGE, stamp["version"])
 
 
 def _made_by() -> str:
     """Changes when the initramfs must be made anew."""
-    return hashlib.sha256((INIT + " ".join(MODULES)).encode()).hexdigest()
+    return hashlib.sha256((INIT + " ".join(MODULES)).encode()).hexdigest()[:16]
 
 
 def _read_stamp(where: Path) -> dict[str, str] | None:
     try:
         stamp = json.loads((where / _STAMP).read_text())
-        return stamp if {"version", "made_by", "sizes"} <= set(stamp) else None
+        return stamp if {"version", "sizes"} <= set(stamp) else None
     except (OSError, ValueError, TypeError):
         return None
 
 
 def _sizes(where: Path) -> str:
-    return " ".join(str((where / name).stat().st_size) for name in (_KERNEL, _INITRD, _PACKAGE))
+    return " ".join(str((where / name).stat().st_size) for name in (_KERNEL, _BUSYBOX, _PACKAGE))
 
 
 def _whole(where: Path, stamp: dict[str, str]) -> bool:
@@ -139,36 +144,26 @@ def _whole(where: Path, stamp: dict[str, str]) -> bool:
 
 
 def _fetch(to: Path, cache: Path) -> None:
+    """The packages, the kernel out of them, and the stamp."""
     index = apt.Foreign(cache / "apt-ppc64el", ARCHITECTURE)
     package = index.show(META_PACKAGE, "Depends").split()[0]
-    work = to / "work"
-    work.mkdir()
-    for deb in index.fetch([package, "busybox-static"], work):
-        kind = _PACKAGE if deb.name.startswith("linux-image") else "busybox.deb"
-        deb.rename(to / kind)
-    _make(to, work, package.removeprefix("linux-image-"))
+    version = package.removeprefix("linux-image-")
+    with tempfile.TemporaryDirectory(dir=to) as work:
+        for deb in index.fetch([package, "busybox-static"], Path(work)):
+            deb.rename(to / (_PACKAGE if deb.name.startswith("linux-image") else _BUSYBOX))
+        apt.unpack(to / _PACKAGE, Path(work))
+        (Path(work) / "boot" / f"vmlinux-{version}").rename(to / _KERNEL)
+    (to / _STAMP).write_text(json.dumps({"version": version, "sizes": _sizes(to)}) + "\n")
 
 
-def _make_again(old: Path, to: Path) -> None:
-    for name in (_PACKAGE, "busybox.deb"):
-        shutil.copy2(old / name, to / name)
-    work = to / "work"
-    work.mkdir()
-    stamp = _read_stamp(old)
-    if stamp is None:
-        raise HostError(f"the cache {old} changed meanwhile", hint="try again")
-    _make(to, work, stamp["version"])
-
-
-def _make(to: Path, work: Path, version: str) -> None:
-    """Kernel, initramfs and stamp from the two packages in ``to``."""
-    apt.unpack(to / _PACKAGE, work)
-    apt.unpack(to / "busybox.deb", work)
-    (work / "boot" / f"vmlinux-{version}").rename(to / _KERNEL)
-    (to / _INITRD).write_bytes(archive(_entries(work, version)))
-    shutil.rmtree(work)
-    stamp = {"version": version, "made_by": _made_by(), "sizes": _sizes(to)}
-    (to / _STAMP).write_text(json.dumps(stamp) + "\n")
+def _make_initrd(where: Path, initrd: Path, version: str) -> None:
+    """Put a new initramfs beside the others: other versions of lpar may use theirs."""
+    with tempfile.TemporaryDirectory(prefix="initrd.", dir=where) as work:
+        apt.unpack(where / _PACKAGE, Path(work))
+        apt.unpack(where / _BUSYBOX, Path(work))
+        fresh = Path(work) / "initrd"
+        fresh.write_bytes(archive(_entries(Path(work), version)))
+        fresh.rename(initrd)
 
 
 def _entries(work: Path, version: str) -> Iterator[Entry]:
