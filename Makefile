@@ -3,7 +3,7 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test test-debian test-kvm bench fuzz-isa testfloat lint setup clean
+.PHONY: help boot test test-debian test-kvm bench fuzz-isa testfloat fuzz-devices power-cuts lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
@@ -13,6 +13,8 @@ help:
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"
 	@echo "make testfloat  TestFloat level 1 on the engine: half an hour; ONLY=f128 chooses"
+	@echo "make fuzz-devices  ten minutes of hostile guests on every device; FUZZ_SECONDS=60 chooses"
+	@echo "make power-cuts    kill -9 under a write load, 50 times; CUTS=5 chooses"
 	@echo "make lint    ruff, mypy and the layer contract"
 	@echo "make setup   the Python environment and the tools that the tests use"
 	@echo "make clean   remove caches of the tools (not the guests')"
@@ -44,6 +46,18 @@ fuzz-isa:
 testfloat:
 	@scripts/setup test
 	PYTHONPATH=src:. $(BIN)/python -m tests.isa.testfloat $(if $(ONLY),--only $(ONLY))
+
+FUZZ_SECONDS ?= 600
+CUTS ?= 50
+
+fuzz-devices:
+	@scripts/setup test
+	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
+		LPAR_FUZZ_EXAMPLES=500 $(PYTEST) -q tests/virtio/test_hostile.py || exit 1; done
+
+power-cuts:
+	@scripts/setup test
+	LPAR_POWER_CUTS=$(CUTS) $(PYTEST) -q tests/guest/test_disks.py -k power_cut
 
 lint:
 	@scripts/setup test

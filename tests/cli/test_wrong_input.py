@@ -44,6 +44,8 @@ WRONG = {
     "small RAM": (file(big_kernel()), ["-m", "16M"], "needs RAM up to 40.0 MiB"),
     "large initrd": (file(big_kernel()), ["-m", "64M", "-i", "{initrd}"], "is larger than RAM"),
     "no initrd": (file(big_kernel()), ["-i", "/nonexistent"], "No such file or directory"),
+    "no disk": (file(big_kernel()), ["-m", "64M", "-d", "/nonexistent"], "No such file or directory"),
+    "foreign disk": (file(big_kernel()), ["-m", "64M", "-d", "{disk}"], "is a qcow2 file"),
     "long parameters": (file(big_kernel()), ["-p", "x" * 2048], "2049 bytes with its NUL"),
 }
 
@@ -54,7 +56,9 @@ def test_wrong_input(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     initrd = tmp_path / "initrd"
     with initrd.open("wb") as hole:
         hole.truncate(65 * MIB)
-    args = [arg.format(initrd=initrd) for arg in args]
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"QFI\xfb".ljust(MIB, b"\0"))
+    args = [arg.format(initrd=initrd, disk=disk) for arg in args]
     assert main(["run", "--name", "t", make(tmp_path), *args]) == 2
     echo, error, hint = capsys.readouterr().err.splitlines()
     assert echo.startswith("# lpar run -k ")

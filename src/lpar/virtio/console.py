@@ -95,7 +95,6 @@ class Port:
             self._console.schedule(self.receive)
         return len(taken)
 
-
     def hang_up(self) -> None:
         """The host's end is closed: a reader in the guest finds the end of file.  From any thread."""
         self.host_open = False

@@ -22,7 +22,7 @@ def _linux() -> guests.Guest:
 
 GUESTS: dict[str, Callable[[], guests.Guest]] = {"debian": guests.debian_installer, "linux": _linux}
 
-_VIRTIO = {"virtio": " console=hvc1"}  #: the hypervisor's terminal is hvc0
+_VIRTIO = {"virtio": " console=hvc2"}  #: the hypervisor's terminal is hvc0, and hvc1 by RTAS calls
 _ABOUT = """\
 Fetch a real guest through the machine's package client, keep it in the cache, and run it to a shell.
 'debian' is its installer's userland, 'linux' its kernel alone, which mounts root= or gives a shell.
