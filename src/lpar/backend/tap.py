@@ -194,7 +194,8 @@ def _given(fd: int) -> int:
         own = os.dup(fd)
         os.set_blocking(own, False)
     except OSError as err:
-        raise ConfigError(f"-n: descriptor {fd} cannot be used: {err.strerror}") from None
+        hint = "the caller leaves it open for lpar: -n tap,fd=3 3<>..."
+        raise ConfigError(f"-n: descriptor {fd} cannot be used: {err.strerror}", hint=hint) from None
     return own
 
 
@@ -203,7 +204,8 @@ def _interface(fd: int) -> str:
     try:
         name, flags = _REQUEST.unpack(fcntl.ioctl(fd, _TUNGETIFF, bytes(_REQUEST.size)))
     except OSError:
-        raise ConfigError("-n: the descriptor given is not of a tap interface") from None
+        hint = "open /dev/net/tun and attach it by TUNSETIFF"
+        raise ConfigError("-n: the descriptor given is not of a tap interface", hint=hint) from None
     if not flags & _IFF_TAP or not flags & _IFF_VNET_HDR or not flags & _IFF_NO_PI:
         hint = "open it with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR"
         raise ConfigError("-n: the descriptor given is of another kind of interface", hint=hint)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lpar import log
 from lpar.cli.options import with_name
+from lpar.cli.running import announced
 from lpar.cli.streams import Streams
 from lpar.config import MachineConfig
 from lpar.config.network import parse_network
@@ -98,7 +99,8 @@ def run_command(config: MachineConfig, command: Sequence[str], *, sandbox: bool 
             params=f"{config.params} lpar.sandbox" if sandbox else config.params,
         )
         try:
-            status = _run(config, streams, input_fd, output_fd)
+            with announced(config):
+                status = _run(config, streams, input_fd, output_fd)
         finally:
             streams.close()
     if status:

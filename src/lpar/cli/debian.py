@@ -181,7 +181,7 @@ def _configure(root: Root) -> None:
     assert process.stdout is not None
     lines: list[str] = []
     done = 0
-    with process, (root.where / "configure.log").open("w") as keep:
+    with process, (root.where / "configure.log").open("w", buffering=1) as keep:
         for raw in process.stdout:
             line = raw.decode(errors="replace").rstrip()
             keep.write(line + "\n")
