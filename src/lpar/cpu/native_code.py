@@ -13,6 +13,8 @@ Rules of this file (why no locks):
 * A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it
   reads the word again after it stored the record.  A store to a marked page writes the word first and wipes
   the record after.  So a stale record cannot survive.
+* A page that was stored to often loses its mark before its records are wiped.  Whoever decodes meanwhile may
+  store a record behind the wipe: it looks at the mark once more, and starts over without one.
 * A unit (native_unit) covers up to UNIT instructions from a record on: a store wipes as many records before
   its own.
 * A store to a suffix wipes the record in front of it too, and a handler that finds no suffix decodes again:
@@ -202,13 +204,16 @@ def decode_record(cpu: Any, record: Any) -> None:
     at = record - cpu.code_region
     page = at.udiv(STRIDE)
     offset = (at - page * STRIDE) >> 1
-    if cpu.raw_load(cpu.page_flags + page, 8) == 0:
+    flag_at = cpu.page_flags + page
+    if cpu.raw_load(flag_at, 8) == 0:
         mark_code(cpu, page)
     address = cpu.ram_base + (page << 12) + offset
     again = cpu.const(1, 1)
     if (cpu.stencil_table != 0) & (cpu.current_region == 0):
         again = ~native_unit.decode_unit(cpu, record, address, offset)
     while again:
+        if cpu.raw_load(flag_at, 8) == 0:
+            mark_code(cpu, page)
         raw = cpu.raw_load(address, 32, 4)
         word = select(cpu.le, raw, raw.bswap()).zext(64)
         if ((word >> 26) == 1) & (cpu.isa >= 310):
@@ -218,7 +223,7 @@ def decode_record(cpu: Any, record: Any) -> None:
             cpu.raw_store(record, (handler << 32) | word, 8)
             cpu.memory_fence()
             again = cpu.const(0, 1)
-        again = again | (cpu.raw_load(address, 32, 4) != raw)
+        again = again | (cpu.raw_load(address, 32, 4) != raw) | (cpu.raw_load(flag_at, 8) == 0)
     cpu.n_decoded = cpu.n_decoded + 1
 
 

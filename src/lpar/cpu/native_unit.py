@@ -308,7 +308,8 @@ def decode_unit(cpu: Any, record: Any, address: Any, offset: Any) -> Any:
         if count != 0:
             lead_in(cpu, record, count)
             cpu.memory_fence()
-            done = unchanged(cpu, address, count)
+            page = (address - cpu.ram_base) >> 12
+            done = unchanged(cpu, address, count) & (cpu.raw_load(cpu.page_flags + page, 8) != 0)
             if ~done:
                 cpu.clear(record, count << 3)
             cpu.n_decoded = cpu.n_decoded + count
