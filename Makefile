@@ -3,7 +3,7 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test test-debian test-kvm bench fuzz-isa testfloat fuzz-devices power-cuts lint setup clean
+.PHONY: help boot test test-debian test-kvm bench fuzz-isa testfloat selfchecks fuzz-devices power-cuts lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
@@ -15,6 +15,7 @@ help:
 	@echo "make testfloat  TestFloat level 1 on the engine: half an hour; ONLY=f128 chooses"
 	@echo "make fuzz-devices  ten minutes of hostile guests on every device; FUZZ_SECONDS=60 chooses"
 	@echo "make power-cuts    kill -9 under a write load, 50 times; CUTS=5 chooses"
+	@echo "make selfchecks  Debian's python3, openssl, perl, sqlite3, busybox check themselves in a guest"
 	@echo "make lint    ruff, mypy and the layer contract"
 	@echo "make setup   the Python environment and the tools that the tests use"
 	@echo "make clean   remove caches of the tools (not the guests')"
@@ -58,6 +59,10 @@ fuzz-devices:
 power-cuts:
 	@scripts/setup test
 	LPAR_POWER_CUTS=$(CUTS) $(PYTEST) -q tests/guest/test_disks.py -k power_cut
+
+selfchecks:
+	@scripts/setup test
+	PYTHONPATH=src:. $(BIN)/python -m tests.isa.selfchecks $(SELFFLAGS)
 
 lint:
 	@scripts/setup test

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import struct
 import tempfile
 import threading
@@ -149,17 +150,20 @@ class Bench:
 class Tier:
     """A way in which the engine runs code, as tests force it.
 
-    ``start`` makes a new bench ready, and gives whether this host has the tier; ``install`` makes code at a
-    guest real address that was run before run in the tier, and gives whether it does now.
+    The bench is made with ``units``; ``start`` makes it ready, and gives whether this host has the tier;
+    ``install`` makes code at a guest real address that was run before run in the tier, and gives whether it
+    does now.
     """
 
     start: Callable[[Bench], bool]
     install: Callable[[Bench, int], bool]
+    units: int = 0
 
 
 #: every tier that tests can force; what runs on all tiers takes them from here
 TIERS = {
     "interpreter": Tier(lambda bench: True, lambda bench, real: True),
+    "units": Tier(lambda bench: platform.machine() == "x86_64", lambda bench, real: True, ROOM),
     "compiled": Tier(Bench.start_jit, Bench.compile),
 }
 

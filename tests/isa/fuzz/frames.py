@@ -80,8 +80,8 @@ class Engine:
     """A bench for one tier (a name of ``TIERS``) and mode.  Raises ValueError where there is no such tier."""
 
     def __init__(self, tier: str, *, little: bool = True, wide: bool = True) -> None:
-        self.cases = Cases()
         self.name, self.tier, self.little = tier, TIERS[tier], little
+        self.cases = Cases(tier="units" if self.tier.units else "interpreter")
         if not self.tier.start(self.cases.bench):
             raise ValueError(f"no tier {tier} here")
         self.msr = MSR | MSR_FE | SF * wide | LE * little

@@ -21,7 +21,8 @@ class Guest:
     """A vCPU in one tier that runs one instruction on many operands.  Raises ValueError without the tier."""
 
     def __init__(self, tier: str = "interpreter") -> None:
-        self.bench, self.tier = Bench(RAM), TIERS[tier]
+        self.tier = TIERS[tier]
+        self.bench = Bench(RAM, units=self.tier.units)
         self.bench.fill_vectors()
         if not self.tier.start(self.bench):
             raise ValueError(f"no tier {tier} here")
