@@ -130,6 +130,15 @@ class FakeKernel:
         assert self.fds[fd] != "closed"
         self.fds[fd] = "closed"
 
+    def runner(self, fd: int, request: int) -> Callable[[], int]:
+        def run() -> int:
+            try:
+                return self.ioctl(fd, request, 0)
+            except OSError as err:
+                return err.errno or errno.EIO
+
+        return run
+
     def map(self, fd: int, size: int) -> mmap.mmap:
         assert self.fds[fd] == "vcpu" and size == RUN_SIZE
         return self.vcpus[fd].page

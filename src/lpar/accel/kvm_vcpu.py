@@ -16,9 +16,11 @@ Rules of this file:
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
+import struct
 import sys
 import threading
 import time
@@ -56,6 +58,8 @@ class KvmVcpu:
         self.fd = vcpu
         self._timebase_hz = timebase_hz
         self._set_mmu = set_mmu
+        self._enter_guest = vcpu.enter
+        self._page = memoryview(vcpu.page)
         self._lock = threading.Lock()  #: kicks, against the thread's coming and going
         self._thread: int | None = None  #: in KVM_RUN, by its identity
         self._prepared: int | None = None  #: the thread whose signal mask is set up
@@ -93,11 +97,7 @@ class KvmVcpu:
 
     def _run_ioctl(self) -> int:
         self._answered = False
-        try:
-            self.fd.ioctl(abi.KVM_RUN)
-        except OSError as err:
-            return err.errno or errno.EIO
-        return 0
+        return self._enter_guest()
 
     def _prepare_thread(self, me: int) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [KICK])
@@ -259,15 +259,14 @@ class KvmVcpu:
 
     def hcall_args(self) -> tuple[int, ...]:
         """r3 to r12."""
-        call = self.fd.hcall
-        return (call.nr, *call.args)
+        number, _, *args = _HCALL_FIELDS.unpack_from(self._page, _UNION)
+        return (number, *args)
 
     def hcall_return(self, status: int, *rets: int) -> None:
         """Put the answer in r3 and r4 on; the next ``run`` hands it over."""
-        call = self.fd.hcall
-        call.ret = status & MASK64
-        for at, value in enumerate(rets):
-            call.args[at] = value & MASK64
+        _WORD.pack_into(self._page, _RET, status & MASK64)
+        for at, value in enumerate(rets, 1):
+            _WORD.pack_into(self._page, _RET + 8 * at, value & MASK64)
         self._answered = True
 
     # -- memory management -------------------------------------------------------------------
@@ -283,9 +282,13 @@ class KvmVcpu:
 
     def close(self) -> None:
         """Give the vCPU back; it runs no more."""
+        self._page.release()
         self.fd.close()
 
 
+_HCALL_FIELDS, _WORD = struct.Struct("=11Q"), struct.Struct("=Q")
+_UNION = ctypes.sizeof(abi.RunHead)
+_RET = _UNION + 8  #: r3's answer; those of r4 and up follow
 _LITTLE = sys.byteorder == "little"
 _HALTS = {
     abi.KVM_EXIT_HLT: "it waits for nothing",

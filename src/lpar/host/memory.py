@@ -32,6 +32,7 @@ HUGETLBFS_MAGIC = 0x958458F6  #: ``f_type`` of statfs(2), linux/magic.h
 
 # asm-generic/mman.h; x86-64, arm64 and riscv agree, powerpc does not; mmap names it from 3.13 on
 _MAP_NORESERVE = 0x40 if platform.machine().startswith("ppc") else 0x4000
+HUGE_PAGE = 2 << 20  #: bytes; of most hosts, and of POWER's radix MMU
 _CHUNK = 64 * 1024  #: granularity of :meth:`GuestMemory.save`, bytes
 _TOUCHED = re.compile(rb"[\x40-\xff]")  #: pagemap bits 63 (present) or 62 (swapped)
 
@@ -215,12 +216,34 @@ def _touched_chunks(flags: bytes, page: int, start: int, size: int) -> Iterator[
 def _map_anonymous(size: int) -> mmap.mmap:
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
     try:
-        return mmap.mmap(-1, size, flags=flags)
+        return _map_aligned(size, flags)
     except (OSError, OverflowError) as error:
         raise HostError(
             f"cannot map {size} bytes for RAM: {_reason(error)}",
             hint="give less memory with -m, or raise `ulimit -v` and vm.overcommit_memory",
         ) from error
+
+
+def _map_aligned(size: int, flags: int) -> mmap.mmap:
+    """At a multiple of 2 MiB where that is easy: KVM maps a huge page of the host as one only if it lies in
+    the guest as in the host.
+
+    The host puts mappings one below the other, so a pad of the right size moves the next one.  Where it does
+    not, RAM lies anywhere.
+    """
+    found = mmap.mmap(-1, size, flags=flags)
+    offset = _address(found) % HUGE_PAGE
+    if size < HUGE_PAGE or not offset:
+        return found
+    found.close()
+    pad = mmap.mmap(-1, offset, flags=flags)
+    found = mmap.mmap(-1, size, flags=flags)
+    pad.close()
+    return found
+
+
+def _address(mapping: mmap.mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(mapping))
 
 
 def _hugetlbfs_path(where: str) -> Path:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from lpar.accel.protocol import Vcpu
 from lpar.errors import GuestError
 from lpar.host.memory import GuestMemory
-from lpar.isa.disassemble import disassemble
 from lpar.papr.numbers import MSR_LE
 
 BEFORE, AFTER = 4, 4  #: instructions shown before and behind the one that is next
@@ -56,6 +55,8 @@ def _read(memory: GuestMemory, address: int, size: int, order: str) -> int | Non
 
 
 def _code(memory: GuestMemory, pc: int, order: str) -> Iterator[str]:
+    from lpar.isa.disassemble import disassemble  # seldom needed, and the instructions are many
+
     for address in range(pc - 4 * BEFORE, pc + 4 * (AFTER + 1), 4):
         word = _read(memory, address, 4, order)
         if word is None:

@@ -3,7 +3,7 @@
 
 WHAT is ``test`` (all), ``race``, ``boot``, or ``shell`` (a terminal in the rig; ``poweroff -f`` leaves).
 The host is a POWER9 with nested HV; ``--pr KERNEL`` makes it a POWER8 with a kernel that has KVM PR
-(``scripts/pr-kernel``).
+(``scripts/pr-kernel``).  QEMU emulates it, or with ``--pr`` and ``--by lpar`` our own engine.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ def command(kernel: Path, initrd: Path, what: str, *, pr: bool) -> list[str]:
         *("-kernel", str(kernel), "-initrd", str(initrd)),
         *("-append", f"console=hvc0 rdinit=/init rig={what}"),
     ]
+
+
+def by_lpar(kernel: Path, initrd: Path, what: str) -> list[str]:
+    """Our own engine as the host."""
+    params = f"console=hvc0 rdinit=/init rig={what}"
+    run = [sys.executable, "-m", "lpar", "run", "--accel", "auto", "--cpu", "POWER8", "-m", "4G"]
+    return [*run, "-k", str(kernel), "-i", str(initrd), "-p", params]
 
 
 def show(words: Sequence[str]) -> int:
@@ -80,6 +87,7 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kvm.rig", description=__doc__)
     parser.add_argument("what", nargs="?", default="test", choices=("test", "race", "boot", "shell"))
     parser.add_argument("--pr", metavar="KERNEL", type=Path, help="a POWER8 host with this kernel")
+    parser.add_argument("--by", default="qemu", choices=("qemu", "lpar"), help="what emulates the host")
     parser.add_argument("--add", metavar="FILE", type=Path, action="append", default=[], help="to /added")
     space = parser.parse_args(args)
     guest: Guest = debian_installer()
@@ -88,6 +96,8 @@ def main(args: Sequence[str]) -> int:
         image.build(guest, initrd, space.add)
         print(f"rig: initramfs of {image.size_of(initrd)}; starting the host", flush=True)
         words = command(space.pr or guest.kernel, initrd, space.what, pr=space.pr is not None)
+        if space.by == "lpar":
+            words = by_lpar(space.pr or guest.kernel, initrd, space.what)
         return subprocess.call(words) if space.what == "shell" else show(words)
 
 

@@ -11,6 +11,7 @@ import ctypes
 import mmap
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from lpar.host.kvm import abi
@@ -53,6 +54,15 @@ class Kernel:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return result
+
+    def runner(self, fd: int, request: int) -> Callable[[], int]:
+        """A function that makes this call without an argument: 0 or the error number."""
+        call, nothing, error = self._ioctl, ctypes.c_ulong(0), ctypes.get_errno
+
+        def run() -> int:
+            return 0 if call(fd, request, nothing) >= 0 else error()
+
+        return run
 
     def map(self, fd: int, size: int) -> mmap.mmap:
         """``size`` bytes of a descriptor, shared with the kernel."""
@@ -180,6 +190,7 @@ class Vcpu(_Handle):
     def __init__(self, kernel: Kernel, fd: int, run_size: int) -> None:
         super().__init__(kernel, fd)
         self.page = kernel.map(fd, run_size)
+        self.enter = kernel.runner(fd, abi.KVM_RUN)  #: KVM_RUN: 0 or the error number
         union = ctypes.sizeof(abi.RunHead)
         self.run = abi.RunHead.from_buffer(self.page)
         self.hcall = abi.PaprHcall.from_buffer(self.page, union)
