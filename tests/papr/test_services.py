@@ -303,8 +303,8 @@ def test_the_device_tree_gets_what_is_registered() -> None:
     assert sorted(tokens.values()) == list(range(0x2000, 0x2000 + len(tokens)))
     assert registry.hypertas_functions() == [
         "hcall-bulk", "hcall-copy", "hcall-dabr", "hcall-debug", "hcall-interrupt", "hcall-join",
-        "hcall-pft", "hcall-set-mode", "hcall-splpar", "hcall-sprg0", "hcall-term", "hcall-vio",
-        "hcall-xdabr",
+        "hcall-multi-tce", "hcall-pft", "hcall-set-mode", "hcall-splpar", "hcall-sprg0", "hcall-tce",
+        "hcall-term", "hcall-vio", "hcall-xdabr",
     ]  # fmt: skip
 
 
