@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz-devices  ten minutes of hostile guests on every device; FUZZ_SECONDS=60 chooses"
 	@echo "make power-cuts    kill -9 under a write load, 50 times; CUTS=5 chooses"
 	@echo "make selfchecks  Debian's python3, openssl, perl, sqlite3, busybox check themselves in a guest"
+	@echo "make soak    ten minutes of mixed load in a guest of two CPUs; MINUTES=1 chooses"
 	@echo "make lint    ruff, mypy and the layer contract"
 	@echo "make setup   the Python environment and the tools that the tests use"
 	@echo "make clean   remove caches of the tools (not the guests')"
@@ -63,6 +64,10 @@ power-cuts:
 selfchecks:
 	@scripts/setup test
 	PYTHONPATH=src:. $(BIN)/python -m tests.isa.selfchecks $(SELFFLAGS)
+
+soak:
+	@scripts/setup test
+	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 lint:
 	@scripts/setup test
