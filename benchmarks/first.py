@@ -16,8 +16,8 @@ from pathlib import Path
 
 from lpar.cli import main as cli
 from lpar.cpu import build, builder, handlers
+from lpar.cpu.decoder import Decoder
 from lpar.cpu.engine import Engine
-from lpar.cpu.jit import Decoder
 from lpar.cpu.native_code import RECORDS, STRIDE
 
 LIST = Path(build.__file__).with_name(os.environ.get("LIST", "first.txt"))

@@ -59,6 +59,8 @@ class Bench:
         self.memory = GuestMemory(ram)
         kind = UNITS if units else HANDLERS
         self.engine = Engine(self.memory.address, ram, MODELS[model], kind=kind)
+        while not self.engine.code.complete:  # else a test's watchdog may bite while code is built
+            self.engine.code.wait(self.engine.code.parts, 1.0)
         self.thread = self.engine.add_thread(0, 0)
         self.cpu = SoftVcpu(self.thread)
         if units:

@@ -167,16 +167,21 @@ class Elsewhere:
 
 def _start_builder(kind: str) -> subprocess.Popen[bytes]:
     """It has a session of its own: what ends us shall not end it, since the next run wants its result."""
-    root = str(Path(__file__).resolve().parent.parent.parent)
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "lpar.cpu.builder", kind]
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
+        env=python_environment(),
         start_new_session=True,
     )
+
+
+def python_environment() -> dict[str, str]:
+    """For a Python of ours that finds this very package."""
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def load_bundle(kind: str, progress: Progress | None = None) -> tuple[Bundle, Pending | Elsewhere | None]:

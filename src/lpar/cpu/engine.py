@@ -19,9 +19,8 @@ from typing import Any, ClassVar
 from lpar.cpu import build, layout, linker
 from lpar.cpu.arena import Arena
 from lpar.cpu.layout import STATE_SIZE, State
-from lpar.cpu.native_code import STRIDE
+from lpar.cpu.native_decode import RECORD_STRIDE
 from lpar.cpu.native_shared import SHARED, SHARED_SIZE
-from lpar.cpu.stencil_table import addresses
 from lpar.errors import HostError, InternalError
 
 TICKS_PER_SECOND = 512_000_000
@@ -117,7 +116,7 @@ class Code:
             linker.put(self._memory.address, bundle.image, bundle.slots)
             ctypes.memmove(self._constants.address, bundle.constants, len(bundle.constants))
             self.stencils.map[: len(bundle.stencils)] = bundle.stencils
-            symbols = addresses(bundle.stencil_symbols, self._constants.address, self.address)
+            symbols = linker.addresses(bundle.stencil_symbols, self._constants.address, self.address)
             self.stencil_symbols.map[: len(symbols)] = symbols
         self.links = {name: number for number, name in enumerate(bundle.links)}
         self.link_addresses = [self.address(name) for name in bundle.links]
@@ -195,7 +194,7 @@ class Engine:
         self.code.engines.add(self)
         self.ram_address, self.ram_size, self.model = ram_address, ram_size, model
         pages = ram_size // 4096
-        self.regions = [Region(pages * STRIDE) for _ in range(3)]
+        self.regions = [Region(pages * RECORD_STRIDE) for _ in range(3)]
         self.page_flags = Region(pages)
         self.shared = Region(SHARED_SIZE)
         self._shared = (ctypes.c_uint64 * (SHARED_SIZE // 8)).from_address(self.shared.address)

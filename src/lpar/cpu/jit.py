@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The compiled tier: finds hot places by sampling, compiles them in the background, installs them.
 
-Two daemon threads for an engine.  The sampler asks running vCPUs, about a thousand times a second, to note
-at their next poll where they are (polls are at loop heads, calls and returns: where regions should begin),
-and installs what earlier runs compiled for pages that have just become code.  The compiler takes what was
-seen often, compiles it, leads the record of its entry to it, and keeps it for the next run.
+Two daemon threads and a process for an engine.  The sampler asks running vCPUs, about a thousand times a
+second, to note at their next poll where they are (polls are at loop heads, calls and returns: where regions
+should begin), and installs what earlier runs compiled for pages that have just become code.  The compiler
+takes what was seen often, has it compiled (region_worker), leads the record of its entry to it, and keeps it
+for the next run.
 
 Rules of this file (against stale code): mark the page COMPILED, which fails for a page that is no code page
 any more; compare the words compiled with RAM; install by compare-and-swap on the entry's record; then mark
@@ -14,7 +15,6 @@ and compare again, since a store in between may have taken the mark away.  See n
 from __future__ import annotations
 
 import ctypes
-import os
 import queue
 import sys
 import threading
@@ -22,48 +22,20 @@ import time
 from typing import TYPE_CHECKING
 
 from lpar.cpu import build, layout
-from lpar.cpu.arena import Arena, lay_out
-from lpar.cpu.handlers import Variant, all_variants
-from lpar.cpu.ir import Module
-from lpar.cpu.native_code import RECORDS, STRIDE
+from lpar.cpu.arena import Arena
+from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE
 from lpar.cpu.native_shared import NEW_PAGES
-from lpar.cpu.region import Plan, discover, length, trace_region
 from lpar.cpu.region_cache import RegionCache, Stored, page_digest
+from lpar.cpu.region_worker import DEBUG, Worker
 
 if TYPE_CHECKING:
     from lpar.cpu.engine import Engine
 
 PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
-PREFIX, BLOCK = 1, 16  #: a prefix's primary opcode; words in a block that prefixed instructions do not leave
 SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
-NICE = 10  #: the compiler takes what the vCPUs leave
 PAGE = 4096
 THRESHOLD = 20  #: samples at one place before it is compiled: LLVM takes about 100 ms for a region
-DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
-
-
-class Decoder:
-    """Words to variants, as the native decode table does it."""
-
-    def __init__(self, isa: int) -> None:
-        self._isa = isa
-        self._by_opcode: dict[int, list[Variant]] = {}
-        for v in sorted(all_variants(), key=lambda v: -v.mask.bit_count()):
-            if v.isa <= isa:
-                self._by_opcode.setdefault(self._key(v.value), []).append(v)
-        self._seen: dict[int, Variant | None] = {}
-
-    @staticmethod
-    def _key(word: int) -> int:
-        """The primary opcode, of a prefixed instruction that of the suffix and 64."""
-        return word >> 26 & 63 | (64 if word >> 32 else 0)
-
-    def __call__(self, word: int) -> Variant | None:
-        if word not in self._seen:
-            candidates = self._by_opcode.get(self._key(word), [])
-            self._seen[word] = next((v for v in candidates if word & v.mask == v.value), None)
-        return self._seen[word]
 
 
 class Jit:
@@ -79,7 +51,7 @@ class Jit:
         self._mark = engine.code.routine("mark_compiled", word, result=ctypes.c_bool)
         self._queue: queue.PriorityQueue[tuple[int, int]] = queue.PriorityQueue()  # most samples first
         self._counts: dict[int, int] = {}
-        self._decode: Decoder | None = None
+        self._worker = Worker(engine.code.links, engine.code.touched)
         self._stop = False
         self.compiled = self.instructions = self.recalled = 0
         path = build.cache_directory() / f"regions-{engine.code.key}.db"
@@ -143,7 +115,7 @@ class Jit:
         return page_digest(self.engine.model.isa, content)
 
     def _install_stored(self, page: int, region: Stored) -> None:
-        record = self._base + page * STRIDE + 8 * region.entry
+        record = self._base + page * RECORD_STRIDE + 8 * region.entry
         old = ctypes.c_uint64.from_address(record).value
         if self._handler(old) in self.arena or not self._unchanged(region.words, page):
             return
@@ -154,7 +126,6 @@ class Jit:
 
     # -- compiling -----------------------------------------------------------------------------------
     def _compile_loop(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             priority, record = self._queue.get()
             if self._stop:
@@ -169,29 +140,25 @@ class Jit:
                     print(f"jit: {record:#x}: {error}", file=sys.stderr)
 
     def _compile_at(self, record: int, priority: int) -> None:
-        page, at = divmod(record - self._base, STRIDE)
-        if not 0 <= at < RECORDS:
+        page, at = divmod(record - self._base, RECORD_STRIDE)
+        if not 0 <= at < RECORD_BYTES:
             return
-        records = (ctypes.c_uint64 * 1024).from_address(self._base + page * STRIDE)
-        old = records[at // 8]
+        old = ctypes.c_uint64.from_address(record).value
         if not old >> 32 or self._handler(old) in self.arena:
             return
-        if self._decode is None:
-            from lpar.cpu.builder import import_definitions
-
-            import_definitions()
-            self._decode = Decoder(self.engine.model.isa)
         digest = self._digest(page)
-        plan = discover(at // 8, lambda i: self._word(records, i), self._decode)
+        records = ctypes.string_at(self._base + page * RECORD_STRIDE, RECORD_BYTES)
         begin = time.perf_counter()
-        region = self._build(plan)
+        region = self._worker.compile(self.engine.model.isa, at // 8, records)
         self.seconds += time.perf_counter() - begin
         address = self.arena.add(region.image) if region else None
         if region is None or address is None:
             return
+        self.compiled += 1
+        self.instructions += len(region.words)
         self._put(region.words, page, record, old, address + region.start)
-        for index in plan.cuts:
-            self._queue.put((priority, self._base + page * STRIDE + 8 * index))
+        for index in region.cuts:
+            self._queue.put((priority, self._base + page * RECORD_STRIDE + 8 * index))
         if self._digest(page) == digest:
             self._store.add(digest, region)
 
@@ -199,35 +166,11 @@ class Jit:
         offset = value >> 32
         return self.engine.code.base + (offset - (1 << 32) if offset >> 31 else offset)
 
-    @staticmethod
-    def _word(records: ctypes.Array[ctypes.c_uint64], index: int) -> int | None:
-        """The instruction of a record that was executed, prefix << 32 | suffix if it is a prefixed one."""
-        value = records[index]
-        if not value >> 32:
-            return None
-        word = value & 0xFFFFFFFF
-        if word >> 26 == PREFIX and index % BLOCK != BLOCK - 1:
-            return word << 32 | records[index + 1] & 0xFFFFFFFF
-        return word
-
-    def _build(self, plan: Plan) -> Stored | None:
-        from lpar.cpu import compiler
-
-        code = self.engine.code
-        module = Module(compiler.ARCH)
-        count = trace_region(module, "region", plan, code.links, code.touched)
-        if not count:
-            return None
-        image, start = lay_out(compiler.compile_region(module))
-        self.compiled += 1
-        self.instructions += count
-        return Stored(plan.entry, {i: w for i, (w, _) in plan.code.items()}, plan.cuts, start, image)
-
     def _put(self, words: dict[int, int], page: int, record: int, old: int, address: int) -> None:
         """Lead a record to compiled code, if RAM still holds what that was made from."""
         state = self.engine.threads[0].state.address
-        first = words[(record - self._base) % STRIDE // 8]
-        low = first >> 32 if length(first) == 2 else first
+        first = words[(record - self._base) % RECORD_STRIDE // 8]
+        low = first >> 32 or first
         new = (address - self.engine.code.base << 32 | low) & ((1 << 64) - 1)
         if not self._mark(state, page) or not self._unchanged(words, page):
             return
@@ -239,13 +182,14 @@ class Jit:
     def _unchanged(self, words: dict[int, int], page: int) -> bool:
         now = (ctypes.c_uint32 * 1024).from_address(self.engine.ram_address + page * PAGE)
         return all(
-            now[i + length(word) - 1] == word & 0xFFFFFFFF and (length(word) == 1 or now[i] == word >> 32)
+            _same(now, i, word)
             for i, word in words.items()
         )
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads and the process."""
         self._stop = True
+        self._worker.close()
         self._queue.put((-(1 << 62), 0))
         for thread in self._threads:
             thread.join()
@@ -259,3 +203,10 @@ class Jit:
                 f" {self.seconds:.2f} s, {self.arena.used >> 10} KiB",
                 file=sys.stderr,
             )
+
+
+def _same(now: ctypes.Array[ctypes.c_uint32], index: int, word: int) -> bool:
+    """Whether RAM holds a word, or a prefix and its suffix."""
+    if word >> 32:
+        return now[index] == word >> 32 and now[index + 1] == word & 0xFFFFFFFF
+    return now[index] == word

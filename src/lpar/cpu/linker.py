@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lpar.cpu.arena import SHF_ALLOC, SHT_NOBITS, SHT_RELA, SHT_SYMTAB, LoadError, Section, read_sections
@@ -95,3 +95,8 @@ def put(address: int, image: bytes, slots: dict[str, int]) -> None:
         found = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
         struct.pack_into("<Q", filled, offset, found or 0)
     ctypes.memmove(address, bytes(filled), len(filled))
+
+
+def addresses(symbols: Sequence[str], constants: int, find: Callable[[str], int]) -> bytes:
+    """The native table of what stencils refer to; ``constants``: where those are."""
+    return struct.pack(f"<{len(symbols)}Q", constants, *(find(name) for name in symbols[1:]))

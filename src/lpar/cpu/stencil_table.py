@@ -16,7 +16,7 @@ immediate.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lpar.cpu.arena import SHF_ALLOC, SHT_NOBITS, SHT_RELA, SHT_SYMTAB, Section, read_sections
@@ -222,8 +222,3 @@ def _relocations(
         if place >= 0:
             name, addend = RODATA, addend + place + value
         yield offset, info & 0xFFFFFFFF, name, addend
-
-
-def addresses(symbols: Sequence[str], constants: int, find: Callable[[str], int]) -> bytes:
-    """The native table of the symbols' addresses; ``constants``: where those are."""
-    return struct.pack(f"<{len(symbols)}Q", constants, *(find(name) for name in symbols[1:]))
