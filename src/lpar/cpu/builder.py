@@ -32,7 +32,7 @@ from lpar.isa.routine import ROUTINES
 
 PARTS = ("first.txt", "common.txt")
 SHARE = 150  #: variants in a module, so that no core waits long for another
-NICE = 10  #: once a guest can start
+NICE = 5  #: once common programs can run
 WAITS = "rt_await_poll"  #: the routine that waits for other vCPUs
 
 
@@ -227,7 +227,7 @@ def bundles(kind: str, report: Progress) -> Iterable[Bundle]:
     if kind == UNITS:
         for name in PARTS:
             yield builder.part(set(Path(__file__).with_name(name).read_text().splitlines()))
-            os.nice(NICE // len(PARTS))
+            os.nice(0 if name == PARTS[0] else NICE)
     yield builder.complete()
 
 
