@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 
 from lpar.testing.shell import PROMPT, Shell
 
-SIZE = 1 << 20
+SIZE = int(os.environ.get("LPAR_TEST_CONSOLE_BYTES", 1 << 20))  #: an emulated host needs 100 s for a mebibyte
 #: Linux's hvc driver takes Ctrl-O on the console for SysRq and drops NUL after CR (hvc_console.c, hvc_vio.c).
 TAKEN_BY_LINUX = {0x00, 0x0F}
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The rig's init: a host with /dev/kvm; "rig=WORDS" on the kernel's command line says what to do there.
 /bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin HOME=/root PYTHONPATH=/lpar/src:/lpar TERM=dumb
+export PATH=/usr/bin:/bin HOME=/root PYTHONPATH=/lpar/src:/lpar TERM=dumb LPAR_TEST_CONSOLE_BYTES=65536
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
