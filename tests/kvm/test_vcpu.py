@@ -131,6 +131,19 @@ def test_kick_before_run_is_kept(hv: FakeKernel, vcpu: KvmVcpu, fake: FakeVcpu) 
     assert not entered and fake.page[1] == 0
 
 
+def test_kick_beside_another_exit_is_kept(hv: FakeKernel, vcpu: KvmVcpu) -> None:
+    """The exit is told first, the kick next: what was asked with it must not wait for the guest."""
+
+    def guest(cpu: FakeVcpu) -> None:
+        vcpu.kick()
+        cpu.exit(abi.KVM_EXIT_MMIO, "Q8BIB", 0x3F0000001000, *range(8), 4, 1)
+
+    hv.guest = guest  # type: ignore[assignment]
+    assert vcpu.run().reason is ExitReason.MMIO_WRITE
+    assert vcpu.run() == Exit(ExitReason.KICKED)
+    assert vcpu.run().reason is ExitReason.MMIO_WRITE
+
+
 def test_kick_ends_a_run(hv: FakeKernel, vcpu: KvmVcpu) -> None:
     """A vCPU that computes: the kick's signal comes through the mask that KVM_RUN has."""
     inside, waiting = os.pipe()

@@ -73,10 +73,9 @@ class KvmVcpu:
         if self._resetting:
             self._system_reset()
         error = self._enter()
-        if self._kicked or error == errno.EINTR:
+        if error == errno.EINTR:
             self._take_kicks()
-            if error == errno.EINTR:
-                return _KICKED
+            return _KICKED
         reason = self.fd.run.exit_reason
         if not error and reason == abi.KVM_EXIT_PAPR_HCALL:
             return _HCALL
@@ -106,12 +105,10 @@ class KvmVcpu:
         self._prepared = me
 
     def _take_kicks(self) -> None:
-        """Forget the kicks until now: the exit that is about to be told answers them.
-
-        A kick that comes on the way is kept whole, at the price of one exit too many.
-        """
-        self._kicked = False
-        self.fd.run.immediate_exit = 0
+        """Forget the kicks until now, which KICKED answers; beside any other exit they stay for the next run."""
+        with self._lock:
+            self._kicked = False
+            self.fd.run.immediate_exit = 0
         while signal.sigtimedwait([KICK], 0):
             pass
 
