@@ -105,7 +105,7 @@ class KvmVcpu:
         self._prepared = me
 
     def _take_kicks(self) -> None:
-        """Forget the kicks until now, which KICKED answers; beside any other exit they stay for the next run."""
+        """Forget the kicks until now: KICKED answers them.  Beside another exit they stay for later."""
         with self._lock:
             self._kicked = False
             self.fd.run.immediate_exit = 0
