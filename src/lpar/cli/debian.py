@@ -152,6 +152,7 @@ def _write_settings(root: Root, sources: Sequence[str]) -> None:
         ("etc/resolv.conf", "nameserver 10.0.2.3\n"),
         ("etc/apt/sources.list", "".join(f"{line}\n" for line in sources)),
         ("etc/systemd/network/80-lpar.network", NETWORK),
+        ("etc/modprobe.d/lpar.conf", "# no wireless here\nalias net-pf-16-proto-16-family-nl80211 off\n"),
         ("etc/machine-id", ""),
     ):
         unpack.write_file(root.folder, name, text)
