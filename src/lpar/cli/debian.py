@@ -8,7 +8,6 @@ disk image.
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import subprocess
@@ -38,6 +37,7 @@ TIMEOUT = 3600  #: seconds that the configuration may take
 SCRIPT = f"""\
 #!/bin/sh
 # Written by lpar: configures the packages that the host has unpacked.
+echo
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin LC_ALL=C HOME=/root TERM=dumb
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -181,19 +181,20 @@ def _configure(root: Root) -> None:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert process.stdout is not None
     lines: list[str] = []
-    done = 0
+    done, finished = 0, False
     with process, (root.where / "configure.log").open("w", buffering=1) as keep:
         for raw in process.stdout:
             line = raw.decode(errors="replace").rstrip()
             keep.write(line + "\n")
             lines = [*lines[-20:], line]
-            if re.match(r"Setting up ", line):
+            if "Setting up " in line:
                 done += 1
                 log.progress("configuring", min(done, total - 1), total)
                 log.debug(line)
-            if line == DONE:
+            if line.endswith(DONE):  # the kernel's last words may stand before it
+                finished = True
                 log.progress("configuring", total, total)
-    if DONE not in lines:
+    if not finished:
         said = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "nothing")
         hint = f"see {root.where / 'configure.log'}; the same command goes on from there"
         raise HostError(f"the guest did not configure its packages: {said.strip()}", hint=hint)
