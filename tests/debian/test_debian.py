@@ -74,9 +74,7 @@ def test_login_packages_and_power_off(debian: str, environment: dict[str, str], 
         options = f"-o Dir::Etc::sourcelist=/tmp/list -o Dir::Etc::sourceparts=/dev/null {_SPEED}"
         _run(session, f"echo 'deb [trusted=yes] {archive} ./' > /tmp/list")
         _run(session, f"apt-get {options} update && apt-get {options} install -y lpar-hello", 600)
-        assert "hello from a package\r\r\n<end 3>" in _run(session, "lpar-hello", status=3).replace(
-            "\r\n", "\r\r\n"
-        )
+        assert "hello from a package" in _run(session, "lpar-hello", status=3)
         session.send("poweroff")
         assert session.wait(LOGIN_LIMIT) == 0
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from lpar import log
 from lpar.backend.ninep.ids import Owner, store
@@ -166,37 +167,34 @@ def _write_settings(root: Root, sources: Sequence[str]) -> None:
 
 def _configure(root: Root) -> None:
     """Run dpkg in a guest on the folder.  Raises HostError with the guest's last lines."""
-    config = machine(root, init=CONFIGURE, quiet=True)
-    command = [
-        sys.executable,
-        "-m",
-        "lpar",
-        *shlex.split(command_line(config))[1:],
-        "--quiet",
-        "--timeout",
-        str(TIMEOUT),
-    ]
+    words = shlex.split(command_line(machine(root, init=CONFIGURE, quiet=True)))[1:]
+    command = [sys.executable, "-m", "lpar", *words, "--quiet", "--timeout", str(TIMEOUT)]
     total = len(root.state().get("packages", ())) or 1
     log.info(f"configuring {total} packages in a guest")
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    lines: list[str] = []
-    done, finished = 0, False
     with process, (root.where / "configure.log").open("w", buffering=1) as keep:
-        for raw in process.stdout:
-            line = raw.decode(errors="replace").rstrip()
-            keep.write(line + "\n")
-            lines = [*lines[-20:], line]
-            if "Setting up " in line:
-                done += 1
-                log.progress("configuring", min(done, total - 1), total)
-                log.debug(line)
-            if line.endswith(DONE):  # the kernel's last words may stand before it
-                finished = True
-                log.progress("configuring", total, total)
-    if not finished:
-        said = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "nothing")
+        said = _follow(process.stdout, keep, total)
+    if said is not None:
         hint = f"see {root.where / 'configure.log'}; the same command goes on from there"
-        raise HostError(f"the guest did not configure its packages: {said.strip()}", hint=hint)
+        raise HostError(f"the guest did not configure its packages: {said}", hint=hint)
     shutil.rmtree(root.folder / "var/lib/lpar", ignore_errors=True)
     root.set_state(stage="configured")
+
+
+def _follow(output: IO[bytes], keep: IO[str], total: int) -> str | None:
+    """Show how far the guest is; None if it says that it is done, else its last words."""
+    words, done, finished = "nothing", 0, False
+    for raw in output:
+        line = raw.decode(errors="replace").rstrip()
+        keep.write(line + "\n")
+        if line and "rror" not in words:
+            words = line
+        if "Setting up " in line:
+            done += 1
+            log.progress("configuring", min(done, total - 1), total)
+            log.debug(line)
+        if line.endswith(DONE):  # the kernel's last words may stand before it
+            finished = True
+            log.progress("configuring", total, total)
+    return None if finished else words.strip()
