@@ -145,6 +145,24 @@ class TraceCpu:
         """Little-endian mode."""
         return self.msr.bit(0)  # type: ignore[no-any-return]
 
+    # -- host floating point ---------------------------------------------------------------------
+    hard_float = True  #: the host's floating-point unit may be used
+
+    def host_float(self, operation: str, *values: Any) -> IrBits:
+        """An operation on binary64s, rounded to nearest: fadd, fsub, fmul, fdiv, sqrt, fma; round32 to single."""
+        f: Function = self.f
+        doubles = [f.emit(f"bitcast i64 {v.ref} to double") for v in values]
+        if operation == "round32":
+            result = f.emit(f"fpext float {f.emit(f'fptrunc double {doubles[0]} to float')} to double")
+        elif operation in ("sqrt", "fma"):
+            symbol, types = f"@llvm.{operation}.f64", ", ".join(["double"] * len(values))
+            f.module.declare(symbol, f"declare double {symbol}({types})")
+            arguments = ", ".join(f"double {d}" for d in doubles)
+            result = f.emit(f"call double {symbol}({arguments})")
+        else:
+            result = f.emit(f"{operation} double {', '.join(doubles)}")
+        return IrBits(f, f.emit(f"bitcast double {result} to i64"), 64)
+
     # -- host memory and calls -------------------------------------------------------------------
     def raw_load(self, address: Any, width: int, align: int = 1) -> IrBits:
         """Load ``width`` bits from a host address, host byte order (little-endian)."""

@@ -93,6 +93,8 @@ class Oracle:
     ``Interrupt("data storage", ea)``.
     """
 
+    hard_float = False  #: it judges what uses the host's floating point
+
     def __init__(self, memory: bytearray | None = None, origin: int = 0, *, little: bool = True) -> None:
         object.__setattr__(self, "_s", {n: [0] * (c or 1) for n, (_, c) in FIELDS.items()})
         self._memory = memory if memory is not None else bytearray()

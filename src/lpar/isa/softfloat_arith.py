@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lpar.isa import hardfloat
 from lpar.isa.routine import routine
 from lpar.isa.softfloat_core import (
     BINARY64,
@@ -101,12 +102,20 @@ def _exact_zero(sign: Any, other: Any, mode: Any) -> Any:
 @routine(args=(64, 64, 32), returns=(64, 32))
 def f64_add(cpu: Any, a: Any, b: Any, mode: Any) -> Result:
     """``a + b``."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.add(cpu, a, b, mode, False)
+        if ok:
+            return result, flags
     return _add(cpu, a, b, mode, BINARY64)
 
 
 @routine(args=(64, 64, 32), returns=(64, 32))
 def r32_add(cpu: Any, a: Any, b: Any, mode: Any) -> Result:
     """``a + b`` rounded to single."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.add(cpu, a, b, mode, True)
+        if ok:
+            return result, flags
     return _add(cpu, a, b, mode, SINGLE)
 
 
@@ -152,12 +161,20 @@ def _mul(cpu: Any, a: Any, b: Any, mode: Any, fmt: Format) -> Result:
 @routine(args=(64, 64, 32), returns=(64, 32))
 def f64_mul(cpu: Any, a: Any, b: Any, mode: Any) -> Result:
     """``a * b``."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.mul(cpu, a, b, mode, False)
+        if ok:
+            return result, flags
     return _mul(cpu, a, b, mode, BINARY64)
 
 
 @routine(args=(64, 64, 32), returns=(64, 32))
 def r32_mul(cpu: Any, a: Any, b: Any, mode: Any) -> Result:
     """``a * b`` rounded to single."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.mul(cpu, a, b, mode, True)
+        if ok:
+            return result, flags
     return _mul(cpu, a, b, mode, SINGLE)
 
 
@@ -198,12 +215,20 @@ def _div(cpu: Any, a: Any, b: Any, mode: Any, fmt: Format) -> Result:
 @routine(args=(64, 64, 32), returns=(64, 32))
 def f64_div(cpu: Any, a: Any, b: Any, mode: Any) -> Result:
     """``a / b``."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.div(cpu, a, b, mode, False)
+        if ok:
+            return result, flags
     return _div(cpu, a, b, mode, BINARY64)
 
 
 @routine(args=(64, 64, 32), returns=(64, 32))
 def r32_div(cpu: Any, a: Any, b: Any, mode: Any) -> Result:
     """``a / b`` rounded to single."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.div(cpu, a, b, mode, True)
+        if ok:
+            return result, flags
     return _div(cpu, a, b, mode, SINGLE)
 
 
@@ -243,12 +268,20 @@ def _integer_root(cpu: Any, rest: Any, last: int) -> Result:
 @routine(args=(64, 32), returns=(64, 32))
 def f64_sqrt(cpu: Any, b: Any, mode: Any) -> Result:
     """The square root of ``b``."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.sqrt(cpu, b, mode, False)
+        if ok:
+            return result, flags
     return _sqrt(cpu, b, mode, BINARY64)
 
 
 @routine(args=(64, 32), returns=(64, 32))
 def r32_sqrt(cpu: Any, b: Any, mode: Any) -> Result:
     """The square root of ``b`` rounded to single."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.sqrt(cpu, b, mode, True)
+        if ok:
+            return result, flags
     return _sqrt(cpu, b, mode, SINGLE)
 
 
@@ -337,12 +370,20 @@ def _madd(cpu: Any, a: Any, c: Any, b: Any, mode: Any, fmt: Format) -> Result:
 @routine(args=(64, 64, 64, 32), returns=(64, 32))
 def f64_madd(cpu: Any, a: Any, c: Any, b: Any, mode: Any) -> Result:
     """``a * c + b``, rounded once."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.madd(cpu, a, c, b, mode, False)
+        if ok:
+            return result, flags
     return _madd(cpu, a, c, b, mode, BINARY64)
 
 
 @routine(args=(64, 64, 64, 32), returns=(64, 32))
 def r32_madd(cpu: Any, a: Any, c: Any, b: Any, mode: Any) -> Result:
     """``a * c + b``, rounded once, to single."""
+    if cpu.hard_float:
+        ok, result, flags = hardfloat.madd(cpu, a, c, b, mode, True)
+        if ok:
+            return result, flags
     return _madd(cpu, a, c, b, mode, SINGLE)
 
 
