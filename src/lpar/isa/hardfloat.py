@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Arithmetic on the host's floating-point unit, for ordinary numbers rounded to nearest.
 
-Besides the rounded result the FPSCR wants to know whether it is exact (FI) and whether rounding made it larger
+Besides the rounded result, FPSCR wants to know whether it is exact (FI) and whether rounding made it larger
 (FR).  Both follow from the exact error, which error-free transformations give: the sum's error by
 Knuth's two-sum, the product's and the quotient's by a fused multiply-add, that of a fused multiply-add by
 Boldo and Muller's algorithm (IEEE Transactions on Computers 54(12), 2005).
