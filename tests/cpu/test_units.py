@@ -121,6 +121,35 @@ def test_records_lead_into_a_unit(bench: Bench) -> None:
         assert bench["r3"] == left
 
 
+@pytest.mark.parametrize("distance", [8, 0x100, 0x700, -0x80, -0x700])
+@pytest.mark.parametrize("compare", ["cmpwi 5, 4, 3", "cmpld 5, 4, 6", "andi. 5, 4, 4"])
+@pytest.mark.parametrize("bit", range(3))
+@pytest.mark.parametrize("branch", ["bt", "bf"])
+def test_a_comparison_and_its_branch(
+    bench: Bench, distance: int, compare: str, bit: int, branch: str
+) -> None:
+    """As one stencil they go where the interpreter goes, however far that is."""
+    at, field = 0x7800, 0 if compare.startswith("andi") else 5
+    ends = [*assembled("li 3, 1", "ba 0x100")], [*assembled("li 3, 2", "ba 0x100")]
+    interpreter = Bench()
+    for value in (1, 3, 5):
+        found = []
+        for each in (bench, interpreter):
+            each.fill_vectors()
+            words = [*assembled(compare, f"{branch} {4 * field + bit}, .+{distance}"), *ends[0]]
+            each.put_code(at, words, little=True)
+            if distance != 8:
+                each.put_code(at + 4 + distance, ends[1], little=True)
+            each.put_code(0x100, assembled("sc 1"), little=True)
+            for name, v in {"msr": KERNEL, "pc": at, "r3": 0, "r4": value, "r6": 3}.items():
+                each.cpu.set_reg(name, v)
+            each.cpu.flush_tlb()
+            each.go()
+            found.append((each["r3"], each["cr"]))
+        assert found[0] == found[1], (value, found)
+    interpreter.close()
+
+
 def test_a_store_into_the_middle_of_a_unit(bench: Bench) -> None:
     """The unit began long before the word that changes, and is left through isync."""
     lines = [*["addi 3, 3, 1"] * 40, "blr"]

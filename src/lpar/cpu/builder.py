@@ -56,6 +56,8 @@ class Builder:
         self.image, self.table = Image(), Table()
         self.numbers: dict[str, int] = {}  # of handlers
         self.places: dict[str, int] = {}  # of stencils
+        self.pairs: dict[str, list[str]] = {}  # of stencils that begin with a variant
+        self._parts = 0
         self.used: dict[str, set[str]] = {}  # by each routine
         self.links: list[str] = []
         self.made: set[str] = set()  # names of variants
@@ -68,6 +70,9 @@ class Builder:
         """The bundle with some more instructions."""
         self._begin()
         self._trace([v for v in self._left() if handlers.title(v) in titles], Effort.SLOW)
+        if self.links and not self.pairs and self._parts:
+            self._trace_pairs()
+        self._parts += 1
         self._routines()
         return self._finish(complete=False)
 
@@ -122,6 +127,23 @@ class Builder:
                     what = USES_REC * cpu.uses_rec | GOES_ON * cpu.goes_on
                     flags[stencil.symbol(variant, near)] = what, cpu.used
         job = self._pool.submit(compiler.compile_module, module, Effort.STENCILS)
+        self._stencils.append((job, module, flags))
+
+    def _trace_pairs(self) -> None:
+        """Comparisons with the branches behind them."""
+        known = {handlers.title(v): v for v in self.variants}
+        module = Module(platform.machine())
+        flags: dict[str, tuple[int, set[str]]] = {}
+        for title in stencil.PAIRED:
+            first, names = known[title], []
+            for bit in range(stencil.BITS):
+                for wanted, branch in enumerate(stencil.BRANCHES):
+                    name = f"st_{first.name}_{bit}{wanted}"
+                    cpu = stencil.trace_pair(module, first, known[branch], bit, name)
+                    flags[name] = USES_REC * cpu.uses_rec | GOES_ON * cpu.goes_on, cpu.used
+                    names.append(name)
+            self.pairs[first.name] = names
+        job = self._pool.submit(compiler.compile_module, module, Effort.PAIRS)
         self._stencils.append((job, module, flags))
 
     def _trace_slow(self, variants: Sequence[Variant], effort: Effort) -> None:
@@ -205,6 +227,12 @@ class Builder:
             kept = {n: what for n, (what, _) in flags.items() if n not in waits}
             self.table.add_object(job.result(), holes, kept, self.places)
         self._stencils.clear()
+        for v in self.variants:
+            names = self.pairs.get(v.name)
+            if names and "pairs of " + v.name not in self.places and names[0] in self.places:
+                own = any(f.name == "BF" for f in v.instruction.fields)
+                at = self.table.add_pairs([self.places[n] for n in names], own)
+                self.places["pairs of " + v.name] = at
 
     def _closure(self) -> dict[str, set[str]]:
         """Each routine's fields and routines with those of all routines that it reaches."""

@@ -60,6 +60,7 @@ class Effort(enum.Enum):
     FAST = (0, 2)
     SLOW = (0, 0)
     STENCILS = (0, 2, True)
+    PAIRS = (1, 2, True)
     REGION = ROUTINES
 
 

@@ -25,17 +25,17 @@ def decode_image(variants: Sequence[Variant], offset: Offset, stencils: dict[str
     illegal = offset("lp_undefined")
     rows = [_row(v, offset, stencils) for v in variants if v.instruction.prefix is None]
     rows.sort(key=lambda r: -r[0].bit_count())
-    entries, buckets = _bucketize(rows, (0, 0, illegal, illegal, illegal, 0, 0, 0, 0))
+    entries, buckets = _bucketize(rows, (0, 0, illegal, illegal, illegal, 0, 0, 0, 0, 0))
     head = 4 * BUCKETS
     starts = struct.pack(f"<{BUCKETS}I", *(head + n * ENTRY for n in buckets))
-    return starts + b"".join(struct.pack("<IIiiiIIIII", *row, 0) for row in entries)
+    return starts + b"".join(struct.pack("<IIiiiIIIII", *row) for row in entries)
 
 
 def _row(v: Variant, offset: Offset, stencils: dict[str, int]) -> Row:
     near = bool(v.kind)
     handlers = offset(v.fast), offset(v.near), offset(v.slow)
     places = stencils.get(symbol(v, False), 0), stencils.get(symbol(v, near), 0)
-    return (v.mask, v.value, *handlers, v.kind, v.isa, *places)
+    return (v.mask, v.value, *handlers, v.kind, v.isa, *places, stencils.get("pairs of " + v.name, 0))
 
 
 def _bucketize(rows: list[Row], last: Row) -> tuple[list[Row], list[int]]:

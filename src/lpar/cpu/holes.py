@@ -81,7 +81,7 @@ def _signed(value: int) -> int:
 
 def _bounds(node: Node) -> tuple[int, int]:
     if node[0] == "word":
-        return 0, (1 << 32) - 1
+        return FULL  # a pair's second word is in the upper half
     if node[0] == "const":
         return (_signed(node[1]),) * 2
     operator, width, kept, *operands = node

@@ -208,9 +208,10 @@ class IrBits:
 
     def _patched(self, op: str, width: int, *others: IrBits) -> IrBits | None:
         """The operation as a hole of a stencil, if all that it needs is known when the code is copied."""
-        if type(self) is IrBits and all(type(b) is IrBits for b in others):
+        from lpar.cpu.holes import Hole, fold
+
+        if not isinstance(self, Hole) and not any(isinstance(b, Hole) for b in others):
             return None
-        from lpar.cpu.holes import fold
 
         return fold(op, width, self, *others)
 
@@ -477,7 +478,7 @@ class IrBits:
             piece = part.zext(width) << low if low else part.zext(width)
             result = piece if result is None else result | piece
         assert result is not None
-        return result
+        return Joined(result, parts)
 
     def map_lanes(self, width: int, fn: Callable[..., Any], vectors: Sequence[Any]) -> IrBits:
         """``fn`` on SIMD vectors of ``width``-bit elements."""
@@ -538,6 +539,25 @@ class IrBits:
         if isinstance(v, Bits):
             v = self._const(v.v, v.w)
         return IrBits(self.f, self.f.emit(f"bitcast i{v.w} {v.ref} to <{n} x i{width}>"), width, n)
+
+
+class Joined(IrBits):
+    """A value made by ``concat``, which still knows its parts: a bit that is one of them needs no code."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, whole: IrBits, parts: Sequence[Any]) -> None:
+        super().__init__(whole.f, whole.ref, whole.w, whole.n, whole.c)
+        self.parts = parts
+
+    def bits(self, low: int, width: int) -> IrBits:
+        """See ``IrBits.bits``."""
+        at = self.w
+        for part in self.parts:
+            at -= part.w
+            if (at, part.w) == (low, width) and isinstance(part, IrBits):
+                return part
+        return super().bits(low, width)
 
 
 def _permute(f: Function, table: IrBits, control: IrBits) -> IrBits:

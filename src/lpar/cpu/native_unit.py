@@ -21,7 +21,7 @@ from typing import Any
 
 from lpar.cpu import native_tlb
 from lpar.cpu.layout import SLOTS
-from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_stencil
+from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_entry, find_pair, find_stencil
 from lpar.cpu.native_shared import shared_field
 from lpar.cpu.stencil_table import FOLLOW, GOES_ON, IMMEDIATE, MAX_CODE, OPERATION, OPERATORS, PATCH, USES_REC
 from lpar.isa.routine import routine
@@ -242,7 +242,7 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
     """Write a unit's code for at most ``limit`` instructions; gives how many it has.
 
     Where each begins and how many are pending there goes to ``unit_place`` and ``unit_pending``, the words to
-    ``unit_words``.
+    ``unit_words``.  A branch that is copied with the comparison before it has its own handler as its place.
     """
     to = cpu.unit_next
     stop = cpu.unit_limit - ROOM
@@ -250,11 +250,21 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
     going = cpu.const(1, 1)
     while going:
         word = cpu.raw_load(address + (n << 2), 32, 4).zext(64)
-        stencil = find_stencil(cpu, word, offset + (n << 2))
+        entry = find_entry(cpu, word)
+        stencil = find_stencil(cpu, entry, word, offset + (n << 2))
         taken = (n != 0) & (cpu.raw_load(record + (n << 3), 64, 8) != 0)
         if (stencil == 0) | taken:
             going = cpu.const(0, 1)
         else:
+            width, both = cpu.const(1), word
+            if n + 1 < limit:
+                branch = cpu.raw_load(address + (n << 2) + 4, 32, 4).zext(64)
+                pair = find_pair(cpu, entry, word, branch, offset + (n << 2) + 4)
+                if (pair != 0) & (cpu.raw_load(record + (n << 3) + 8, 64, 8) == 0):
+                    stencil, width, both = pair, cpu.const(2), word | (branch << 32)
+                    cpu.unit_place[n + 1] = cpu.handler_base + lone_handler(cpu, branch)
+                    cpu.unit_pending[n + 1] = 0
+                    cpu.unit_words[n + 1] = branch
             head = cpu.raw_load(stencil, 64, 8)
             flags = head >> 48
             if ((flags & USES_REC) != 0) & (pending != 0):
@@ -263,16 +273,21 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
             cpu.unit_place[n] = to
             cpu.unit_pending[n] = pending
             cpu.unit_words[n] = word
-            make_values(cpu, stencil, word)
+            make_values(cpu, stencil, both)
             copy_stencil(cpu, stencil, to)
             to = to + ((head >> 32) & 0xFFFF)
-            n = n + 1
-            pending = pending + 1
+            n = n + width
+            pending = pending + width
             going = ((flags & GOES_ON) != 0) & (n < limit) & (to < stop)
     if (flags & GOES_ON) != 0:
         to = dispatch_code(cpu, to, pending)
     cpu.unit_next = to
     return n
+
+
+def lone_handler(cpu: Any, word: Any) -> Any:
+    """The offset of an instruction's handler."""
+    return cpu.raw_load(find_entry(cpu, word) + 8, 32, 4).sext(64)
 
 
 @routine(args=(64, 64), returns=None)

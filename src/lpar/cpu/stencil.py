@@ -93,6 +93,71 @@ class StencilCpu(HandlerCpu):
                 self.cold_if((self.msr & bit) == 0, target)
 
 
+class PairCpu(StencilCpu):
+    """The ``cpu`` of a comparison and the conditional branch behind it, as one stencil.
+
+    ``bit``: of the CR field that the branch looks at.  The word is both words, the second one above.
+    """
+
+    def __init__(self, f: Function, bit: int) -> None:
+        super().__init__(f, near=True, slow_symbol="")
+        cr = _LastCr(self._arrays["cr"])
+        object.__setattr__(self, "_arrays", self._arrays | {"cr": cr})
+        object.__setattr__(self, "bit", bit)
+        object.__setattr__(self, "second", False)
+
+    @property
+    def word(self) -> IrBits:
+        """The word of the instruction that is being traced."""
+        both = Hole(self.f, WORD, 64)
+        return both >> 32 if self.second else both & 0xFFFFFFFF
+
+    @property
+    def rec(self) -> IrBits:
+        """Its record; %rec is the first one's."""
+        first = super().rec
+        return first + 8 if self.second else first
+
+    def crbit(self, n: Any) -> IrBits:
+        """The bit that the first instruction has just made."""
+        return self._arrays["cr"].value.bit(3 - self.bit)  # type: ignore[no-any-return]
+
+
+class _LastCr:
+    """The CR fields; ``value``: what was written last."""
+
+    def __init__(self, fields: Any) -> None:
+        self._fields, self.value = fields, None
+
+    def __setitem__(self, n: Any, value: Any) -> None:
+        self._fields[n] = self.value = value
+
+
+#: instructions that write a CR field, which is the first unless they have a field BF
+PAIRED = (
+    *(f"{name} L10={wide}" for name in ("cmpi", "cmpli", "cmp", "cmpl") for wide in (0, 1)),
+    *("andi.", "rlwinm{.} Rc=1", "rldicl{.} Rc=1", "and{.} Rc=1", "or{.} Rc=1", "addic."),
+)
+#: the branches behind them, by the value that the bit shall have
+BRANCHES = ("bc{l}{a} BOC=2 AA=0 LK=0", "bc{l}{a} BOC=6 AA=0 LK=0")
+BITS = 3  #: LT, GT, EQ
+
+
+def trace_pair(module: Module, first: Variant, branch: Variant, bit: int, name: str) -> StencilCpu:
+    """Define the stencil ``name`` of two instructions."""
+    f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) {ATTRIBUTES}", module)
+    cpu = PairCpu(f, bit)
+    cpu.rt.call(first.instruction.body, cpu, *arguments(cpu, first))
+    object.__setattr__(cpu, "second", True)
+    try:
+        cpu.rt.call(branch.instruction.body, cpu, *arguments(cpu, branch))
+        cpu.next()
+    except Done:
+        pass
+    module.define("@" + name, f.text())
+    return cpu
+
+
 def trace_stencil(module: Module, variant: Variant, near: bool) -> StencilCpu | None:
     """Define a variant's stencil; what it uses is in the ``cpu`` it was traced with.  None: it has none."""
     if variant.instruction.prefix is not None:

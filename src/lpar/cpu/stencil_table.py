@@ -120,6 +120,12 @@ class Table:
             except Unsupported:
                 continue
 
+    def add_pairs(self, places: Sequence[int], own_field: bool) -> int:
+        """A list of a comparison's pairs: by the branch's bit and wanted value; whether it has a field BF."""
+        self.image += bytes(-len(self.image) % 16)
+        self.image += struct.pack(f"<{len(places)}I2I", *places, own_field, 0)
+        return len(self.image) - 4 * (len(places) + 2)
+
     def _add(self, stencil: Stencil, holes: dict[str, Node]) -> int:
         code, relocations = stencil.code, stencil.relocations
         if relocations and relocations[-1][2] == NEXT and relocations[-1][0] == len(code) - 4:

@@ -149,7 +149,7 @@ class TraceCpu:
     hard_float = True  #: the host's floating-point unit may be used
 
     def host_float(self, operation: str, *values: Any) -> IrBits:
-        """An operation on binary64s, rounded to nearest: fadd, fsub, fmul, fdiv, sqrt, fma; round32 to single."""
+        """On binary64s, rounded to nearest: fadd, fsub, fmul, fdiv, sqrt, fma; round32: to single."""
         f: Function = self.f
         doubles = [f.emit(f"bitcast i64 {v.ref} to double") for v in values]
         if operation == "round32":
