@@ -6,8 +6,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.isa.harness import _tool as tool
 from tests.isa.harness import assemble
+from tests.isa.judge import tool
 
 HERE = Path(__file__).parent
 #: switches from big- to little-endian and goes on behind itself; r3 and r13 stay
