@@ -3,7 +3,7 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test test-debian test-kvm bench fuzz-isa testfloat selfchecks fuzz-devices power-cuts lint setup clean
+.PHONY: help boot test test-debian test-kvm bench soak fuzz-isa testfloat selfchecks fuzz-devices power-cuts lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"

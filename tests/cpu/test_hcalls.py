@@ -14,11 +14,13 @@ from tests.isa.harness import CODE
 
 from lpar.accel.protocol import ExitReason
 from lpar.accel.soft import SoftNatives, SoftVcpu
-from lpar.cpu import native_hcalls, native_hpt
+from lpar.cpu import native_hcalls, native_hpt, native_term
 from lpar.host.memory import GuestMemory
 from lpar.papr import numbers as n
 from lpar.papr.partition import Partition
 from lpar.papr.registry import HCALLS
+from lpar.papr.vty import Vty
+from lpar.papr.xics import Xics
 from lpar.testing.fake_vcpu import FakeVcpu
 
 MSR = SF | ME | RI | LE
@@ -53,7 +55,7 @@ def registers(vcpu: object) -> list[int]:
 
 
 def test_numbers_are_paprs() -> None:
-    for room in (native_hcalls, native_hpt):
+    for room in (native_hcalls, native_hpt, native_term):
         ours = {name: value for name, value in vars(room).items() if name.startswith("H_")}
         assert ours == {name: getattr(n, name) for name in ours}
         assert set(ours.values()) <= native_hcalls.CALLS
@@ -71,8 +73,8 @@ def test_nothing_is_answered_unasked(bench: Bench) -> None:
 def test_no_other_call_is_answered(bench: Bench, natives: SoftNatives) -> None:
     for number in [*set(HCALLS) - native_hcalls.CALLS, n.H_CEDE + 1, n.H_CEDE + 0x200, n.H_CEDE | 1 << 63]:
         assert not call(bench, number, 0, 0, 0)
-    for number in native_hpt.CALLS:
-        assert not call(bench, number, 0, 0, 0), "there is no table yet"
+    for number in native_hpt.CALLS | native_term.CALLS:
+        assert not call(bench, number, 0, 0, 0), "there is no table or terminal yet"
 
 
 # -- the page table ---------------------------------------------------------------------------------
@@ -266,3 +268,102 @@ def test_problem_state_makes_no_hypercalls(bench: Bench, natives: SoftNatives) -
     bench.fill_vectors()
     assert bench.execute(["sc 1"], msr=MSR | PR, r3=n.H_CONFER, r4=n.U64) == 0xC04, "sc 1 of the vector"
     assert bench["srr1"] & PR
+
+
+# -- the console ------------------------------------------------------------------------------------
+
+
+class Screen:
+    """A terminal's output; ``busy`` refuses it."""
+
+    def __init__(self) -> None:
+        self.text, self.busy = bytearray(), False
+
+    def write(self, data: bytes) -> bool:
+        if not self.busy:
+            self.text += data
+        return not self.busy
+
+    def shows(self, text: bytes) -> bool:
+        """Whether this is all that comes to be seen, soon."""
+        deadline = time.monotonic() + 10
+        while self.text != text and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return self.text == text
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+@pytest.fixture
+def vty(natives: SoftNatives, screen: Screen) -> Iterator[Vty]:
+    """The partition's terminal over the engine's ring."""
+    made = Vty(n.VTY_BASE, Xics([lambda level: None]).allocate(), screen.write)
+    made.use(natives)
+    yield made
+    made.close()
+
+
+def put(bench: Bench, text: bytes, unit: int = n.VTY_BASE) -> bool:
+    padded = text.ljust(16, b"\0")
+    words = int.from_bytes(padded[:8], "big"), int.from_bytes(padded[8:16], "big")
+    return call(bench, n.H_PUT_TERM_CHAR, unit, len(text), *words)
+
+
+def test_output_goes_through_the_ring_in_order(bench: Bench, vty: Vty, screen: Screen) -> None:
+    wanted = b""
+    for n_bytes in range(300):
+        piece = bytes((n_bytes + at) % 251 for at in range(n_bytes % 17))
+        assert put(bench, piece, n.VTY_BASE if n_bytes % 2 else 0)
+        assert bench["r3"] == 0
+        wanted += piece
+    assert screen.shows(wanted)
+
+
+def test_what_python_writes_comes_after_what_waits(bench: Bench, vty: Vty, screen: Screen) -> None:
+    screen.busy = True
+    assert put(bench, b"first")
+    assert not vty.write(b"x"), "H_BUSY"
+    screen.busy = False
+    assert vty.write(b" second")
+    assert screen.shows(b"first second")
+
+
+def test_a_full_ring_is_for_the_partition(bench: Bench, vty: Vty, screen: Screen) -> None:
+    screen.busy = True
+    count = 0
+    while put(bench, b"0123456789abcdef"):
+        count += 1
+    assert count == 4096 // 16
+    screen.busy = False
+    assert screen.shows(b"0123456789abcdef" * count)
+    assert put(bench, b"on")
+
+
+def test_the_rest_is_written_at_the_end(bench: Bench, vty: Vty, screen: Screen) -> None:
+    screen.busy = True
+    assert put(bench, b"last words")
+    threading.Timer(0.1, setattr, (screen, "busy", False)).start()
+    vty.close()
+    assert screen.text == b"last words"
+    assert not put(bench, b"more")
+
+
+def test_reading_exits_only_when_something_was_typed(bench: Bench, vty: Vty) -> None:
+    assert call(bench, n.H_GET_TERM_CHAR, n.VTY_BASE, 9, 9, 9)
+    assert registers(bench.cpu)[:4] == [0, 0, 0, 0]
+    vty.feed(b"ab")
+    assert not call(bench, n.H_GET_TERM_CHAR, n.VTY_BASE)
+    assert vty.read(1) == b"a"
+    assert not call(bench, n.H_GET_TERM_CHAR, n.VTY_BASE)
+    assert vty.read() == b"b"
+    assert call(bench, n.H_GET_TERM_CHAR, 0)
+
+
+def test_wrong_console_calls_are_for_the_partition(bench: Bench, vty: Vty) -> None:
+    assert not put(bench, b"x", unit=n.VTY_BASE + 1)
+    assert not call(bench, n.H_PUT_TERM_CHAR, n.VTY_BASE, 17, 0, 0)
+    assert not call(bench, n.H_PUT_TERM_CHAR, n.VTY_BASE, n.U64, 0, 0)
+    assert not call(bench, n.H_GET_TERM_CHAR, n.VTY_BASE + 1)

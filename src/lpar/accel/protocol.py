@@ -13,7 +13,7 @@ any thread while the vCPU is not inside ``run``.  ``kick``, ``set_external_inter
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -145,6 +145,19 @@ class Vcpu(Protocol):
         """The partition's HPT: 2**order bytes, see ``Accelerator.hpt``."""
 
 
+class NativeTerminal(Protocol):
+    """A terminal whose hypercalls need not exit."""
+
+    def set_input(self, waiting: bool) -> None:
+        """Whether bytes wait that H_GET_TERM_CHAR would give."""
+
+    def flush(self) -> bool:
+        """Hand over what the guest has put so far; False if ``write`` did not take it."""
+
+    def close(self) -> None:
+        """Hand over the rest."""
+
+
 class Natives(Protocol):
     """Hypercalls that an accelerator can answer without an exit, just as the partition would.
 
@@ -156,6 +169,9 @@ class Natives(Protocol):
 
     def table_lock(self) -> AbstractContextManager[object]:
         """What everybody holds who changes the hashed page table."""
+
+    def terminal(self, unit: int, write: Callable[[bytes], bool]) -> NativeTerminal:
+        """Take the output of the terminal at ``unit`` and hand it to ``write`` soon (False: not now)."""
 
     def set_yield_count(self, index: int, address: int, shared: bool) -> None:
         """vCPU ``index`` keeps its dispatch count at guest-real ``address`` (0: nowhere); it is to change

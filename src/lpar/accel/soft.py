@@ -15,6 +15,7 @@ from lpar.cpu import layout, native_hcalls
 from lpar.cpu.build import HANDLERS, UNITS
 from lpar.cpu.engine import TICKS_PER_SECOND, Code, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
+from lpar.cpu.terminal import Terminal
 from lpar.cpu.upkeep import TableLock, Upkeep
 from lpar.errors import InternalError
 
@@ -250,6 +251,12 @@ class SoftNatives:
         for thread in self._engine.threads:
             for i in range(2):
                 thread.state.set("hcalls", mask >> 64 * i, i)
+
+    def terminal(self, unit: int, write: Callable[[bytes], bool]) -> Terminal:
+        """A terminal whose output gathers in a ring."""
+        made = Terminal(self._engine, unit, write)
+        self._engine.at_end(made.free)
+        return made
 
     def table_lock(self) -> AbstractContextManager[object]:
         """The lock of the hashed page table."""

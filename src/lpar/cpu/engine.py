@@ -13,6 +13,7 @@ import platform
 import select as poll
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -202,6 +203,7 @@ class Engine:
         self.hpt: Region | None = None
         self.timer = Timer(self)
         self.jit: Any = None
+        self._at_end: list[Callable[[], None]] = []
         self._units_used = self._jit_wanted = False
         self._starting = threading.Lock()
         self._shared[SHARED["timer_fd"] // 8] = self.timer.fd
@@ -272,8 +274,14 @@ class Engine:
         if self._jit_wanted:
             self.start_jit()
 
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Have something done by ``close``, before the tables go."""
+        self._at_end.append(action)
+
     def close(self) -> None:
         """Stop the engine's threads and give the tables back.  No vCPU may be running."""
+        for action in self._at_end:
+            action()
         self.code.engines.discard(self)
         with self._starting:
             self._jit_wanted = False

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.cpu import native_hpt, native_time
+from lpar.cpu import native_hpt, native_term, native_time
 from lpar.cpu.layout import REQ_KICK, SLOTS
 from lpar.cpu.native_shared import shared_field
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
 H_CEDE, H_CONFER, H_PROD = 0xE0, 0xE4, 0xE8
-CALLS = frozenset({H_CEDE, H_PROD, H_CONFER}) | native_hpt.CALLS
+CALLS = frozenset({H_CEDE, H_PROD, H_CONFER}) | native_hpt.CALLS | native_term.CALLS
 MSR_EE = 1 << 15
 SPIN = 10_240  #: ticks (20 microseconds) that a vCPU of several looks around before it sleeps
 LONGEST = 3600 * 512_000_000  #: ticks of sleep at once
@@ -45,6 +45,10 @@ def answer_hcall(cpu: Any) -> Any:
         done = prod(cpu)
     elif number == H_CONFER:
         done = confer(cpu)
+    elif number == native_term.H_PUT_TERM_CHAR:
+        done = native_term.h_put_term_char(cpu)
+    elif number == native_term.H_GET_TERM_CHAR:
+        done = native_term.h_get_term_char(cpu)
     elif cpu.hpt_base != 0:
         done = cpu.const(1)
         if number == native_hpt.H_ENTER:

@@ -18,11 +18,20 @@ SHARED: dict[str, int] = {
     "units_end": 56,
     "units_start": 64,
     "units_lock": 72,  # non-zero: somebody makes room
+    "term_unit": 80,  # the console, see native_term
+    "term_lock": 88,
+    "term_head": 96,  # bytes put so far
+    "term_tail": 104,  # bytes taken so far
+    "term_idle": 112,  # non-zero: who takes them sleeps
+    "term_fd": 120,  # eventfd that wakes it; 0: no console here
     "states": 128,  # MAX_VCPUS addresses of state blocks
     "new_page": 128 + 8 * MAX_VCPUS,
 }
 NEW_PAGES = 4096
-SHARED_SIZE = 128 + 8 * MAX_VCPUS + 8 * NEW_PAGES
+TERM_RING = 4096  #: bytes of console output that wait
+SHARED["term_ring"] = SHARED["new_page"] + 8 * NEW_PAGES
+SHARED["term_input"] = SHARED["term_ring"] + TERM_RING  # non-zero: something was typed
+SHARED_SIZE = SHARED["term_input"] + 64
 
 
 def shared_field(cpu: Any, name: str) -> Any:

@@ -167,6 +167,7 @@ class Partition:
         if natives is not None and self.trace_hcall is None:
             self.natives = natives
             natives.answer(HCALL_HANDLERS)
+            self.vtys[0].use(natives)
 
     def areas_changed(self, index: int) -> None:
         """Processor ``index`` registered its VPA or lost it."""

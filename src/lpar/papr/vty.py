@@ -4,7 +4,8 @@
 Source: PAPR 14.5.4.7 "Console hypercalls".  Both directions keep every byte in order:
 
 * output is handed to ``output`` in pieces of up to 16 bytes; if that answers False the guest gets
-  H_BUSY and tries again;
+  H_BUSY and tries again.  An accelerator may gather it first: it is flushed before anything else is
+  written, and at the end;
 * input waits in a bounded queue; whoever feeds it blocks (:meth:`Vty.send`) or learns how much
   was taken (:meth:`Vty.feed`).
 
@@ -17,9 +18,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lpar.papr.xics import Source
+
+if TYPE_CHECKING:
+    from lpar.accel.protocol import Natives, NativeTerminal
 
 TERM_CHARS = 16  #: bytes that fit two registers
 INPUT_LIMIT = 4096  #: bytes of input that wait before the sender must
@@ -43,6 +47,11 @@ class Vty:
         self._room = threading.Condition(threading.Lock())
         self._output_lock = threading.Lock()
         self._closed = False
+        self._native: NativeTerminal | None = None
+
+    def use(self, natives: Natives) -> None:
+        """Leave the usual case of both hypercalls to the accelerator."""
+        self._native = natives.terminal(self.unit, self._put)
 
     # -- the host's side --------------------------------------------------------------------
 
@@ -71,12 +80,20 @@ class Vty:
         with self._room:
             self._closed = True
             self._room.notify_all()
+        if self._native is not None:
+            self._native.close()
 
     def _take(self, data: bytes) -> int:
         free = max(INPUT_LIMIT - len(self._input), 0)
         piece = data[:free]
         self._input += piece
+        self._tell()
         return len(piece)
+
+    def _tell(self) -> None:
+        """What the accelerator must know of the input; with the lock held."""
+        if self._native is not None:
+            self._native.set_input(bool(self._input))
 
     def _wait_for_room(self, timeout: float | None) -> bool:
         with self._room:
@@ -92,11 +109,15 @@ class Vty:
         with self._room:
             data = bytes(self._input[:limit])
             del self._input[:limit]
+            self._tell()
             self._room.notify_all()
             return data
 
     def write(self, data: bytes) -> bool:
         """Hand ``data`` to the output; False if it cannot take it now (H_PUT_TERM_CHAR)."""
+        return (self._native is None or self._native.flush()) and self._put(data)
+
+    def _put(self, data: bytes) -> bool:
         with self._output_lock:
             return self.output(data) is not False
 
@@ -111,5 +132,6 @@ class Vty:
         """Take the state back; senders that waited look again."""
         with self._room:
             self._input[:] = data["input"]
+            self._tell()
             self.interrupt_enabled = data["interrupt_enabled"]
             self._room.notify_all()
