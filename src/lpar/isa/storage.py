@@ -19,7 +19,10 @@ def dcbz(cpu: Any, RA0: Any, RB: Any) -> None:
 
 @instruction("icbi", 31, 982, form="X")
 def icbi(cpu: Any, RA0: Any, RB: Any) -> None:
-    cpu.icbi(indexed(cpu, RA0, RB))
+    """Treated as a load, as far as storage interrupts go."""
+    ea = indexed(cpu, RA0, RB)
+    cpu.load(ea, 1)
+    cpu.icbi(ea)
 
 
 @instruction("dcbf", 31, 86, form="X")

@@ -23,6 +23,7 @@ from lpar.isa.oracle import Interrupt
 MSR_FE = 1 << 11 | 1 << 8  #: FE0, FE1: Linux sets both
 FPSCR_AT, SIGNAL_AT, NIP_AT = 36, 39, 40  #: doublewords of the block
 UNJUDGED = 0x08070000  #: FPSCR bits UX, FR, FI and C
+VXSNAN, VXIMZ = 0x01000000, 0x00100000
 SIGSEGV = 11
 _GPR, _VSR = SLOTS["gpr"].offset, SLOTS["vsr"].offset
 _NUMBERS = {name: number for number, name in SIGNALS.items()}
@@ -42,6 +43,7 @@ def as_judged(frame: bytes) -> bytes:
     An access that faults in its second page may have been done in part: then only the fault is compared.
     """
     (fpscr,) = struct.unpack_from("<Q", frame, 8 * FPSCR_AT)
+    fpscr &= ~VXSNAN if fpscr & VXIMZ else ~0  # inf * 0 + SNaN is both; QEMU has VXIMZ only
     masked = frame[: 8 * FPSCR_AT] + struct.pack("<Q", fpscr & ~UNJUDGED) + frame[8 * FPSCR_AT + 8 :]
     return masked[8 * 32 : 8 * 42] if frame[8 * SIGNAL_AT] == SIGSEGV else masked
 

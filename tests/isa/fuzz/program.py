@@ -48,8 +48,8 @@ NEVER = (
 )
 SPRS = (1, 8, 9, 815)  #: XER, LR, CTR, TAR: what a case's state holds
 #: FPSCR bits that QEMU does not know (FR), keeps where it should not (FI), has otherwise for denormal
-#: singles (C) or loses (UX): cleared before they are read.  mtfsb0 13; 14; 15; 4
-CLEAR = (0xFDA0008C, 0xFDC0008C, 0xFDE0008C, 0xFC80008C)
+#: singles (C) or loses (UX, VXSNAN): cleared before they are read.  mtfsb0 13; 14; 15; 4; 7
+CLEAR = (0xFDA0008C, 0xFDC0008C, 0xFDE0008C, 0xFC80008C, 0xFCE0008C)
 SET_FX = 0xFC00004C  #: mtfsb1 0: QEMU sets FX for an exception that is not new, too
 
 

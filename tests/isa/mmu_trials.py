@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Trials of the radix MMU: a big-endian program that runs as firmware of a pseries machine, here and on QEMU.
+
+For each trial it writes a PTE, forgets translations, sets AMR and IAMR, and makes one access under an MSR;
+what came of it (the interrupt, SRR0, SRR1, DAR, DSISR, the value, the PTE after) is a row of results.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from tests.cpu.runner import DR, IR, ME, PAGE_R, PAGE_X, PR, RI, SF, Bench, watchdog
+from tests.isa.harness import assemble
+
+from lpar.cpu import layout
+from lpar.host.memory import GuestMemory
+
+RAM = 128 << 20
+TABLE, ROOT, DIRECTORY, MIDDLE, LEAVES = 0x20000, 0x30000, 0x40000, 0x41000, 0x42000
+TRIALS, RESULTS, DONE, CODE = 0x100000, 0x180000, 0x1FF000, 0x4000
+FRAMES = 0x2000000  #: real pages that are mapped, 2 MiB aligned
+LOAD, STORE, RESERVE, FETCH = 0x5000, 0x5040, 0x5080, 0
+MAPPED = 511 << 12  #: where problem state finds the code of accesses
+H_REGISTER_PROC_TBL, RADIX_GTSE, MARK = 0x37C, 0x1D, 0x5EED
+VALID, LEAF = 1 << 63, 1 << 62
+FIELDS = ("vector", "srr0", "srr1", "dar", "dsisr", "value", "pte")
+ROW = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One access: where the PTE goes and what it is; AMR, IAMR; EA, MSR; the code that makes the access."""
+
+    at: int
+    pte: int
+    amr: int
+    iamr: int
+    ea: int
+    msr: int
+    code: int
+
+    def packed(self) -> bytes:
+        """As the program reads it."""
+        return struct.pack(">8Q", *astuple(self), 0)
+
+
+#: r20: trial, r21: result row, r19: how many are left
+PROGRAM = (
+    f"lis 20, {TRIALS >> 16}", f"lis 21, {RESULTS >> 16}",
+    f"li 3, {H_REGISTER_PROC_TBL}", f"li 4, {RADIX_GTSE}", f"lis 5, {TABLE >> 16}", "li 6, 0", "li 7, 0",
+    "sc 1", "li 3, 0", "mtspr 48, 3", "isync", "ld 19, 56(20)",
+    # a trial
+    "ld 3, 0(20)", "ld 4, 8(20)", "std 4, 0(3)", "ptesync",
+    "li 5, 0x400", "li 6, 0", "tlbie 5, 6, 2, 1, 1", "eieio", "tlbsync", "ptesync",
+    "ld 5, 16(20)", "mtspr 29, 5", "ld 6, 24(20)", "mtspr 61, 6", "isync",
+    "ld 7, 32(20)", "ld 8, 40(20)", "ld 9, 48(20)", "li 10, 0", "lis 11, 0x7777", "li 12, 0",
+    "lis 13, 0x7FFF", "mtspr 22, 13", "mtspr 19, 12", "mtspr 18, 12", "mtspr 26, 9", "mtspr 27, 8", "rfid",
+)  # fmt: skip
+#: r22: the vector
+COMMON = (
+    "std 22, 0(21)", "mfspr 3, 26", "std 3, 8(21)", "mfspr 3, 27", "std 3, 16(21)", "mfspr 3, 19",
+    "std 3, 24(21)", "mfspr 3, 18", "std 3, 32(21)", "std 10, 40(21)", "ld 3, 0(20)", "ld 3, 0(3)",
+    "std 3, 48(21)", "addi 20, 20, 64", "addi 21, 21, 64", "addic. 19, 19, -1",
+)  # fmt: skip
+FIRST = 12  #: the word of PROGRAM that a trial begins with
+
+
+def put(image: bytearray, at: int, lines: Sequence[str]) -> int:
+    """Assemble ``lines`` at an address, big-endian; gives the address after them."""
+    words = assemble(lines)
+    image[at : at + 4 * len(words)] = struct.pack(f">{len(words)}I", *words)
+    return at + 4 * len(words)
+
+
+def branch(image: bytearray, at: int, to: int, opcode: int = 0x48000000) -> int:
+    """A branch (unconditional, or ``opcode`` of a conditional one)."""
+    struct.pack_into(">I", image, at, opcode | (to - at) & (0x3FFFFFC if opcode == 0x48000000 else 0xFFFC))
+    return at + 4
+
+
+def image(trials: Sequence[Trial]) -> bytes:
+    """The firmware: vectors, program, page tables and trials."""
+    made = bytearray(RESULTS)
+    for vector in range(0x200, 0x1000, 0x20):
+        if vector & 0x7F == 0 or vector in (0xF20, 0xF40, 0xF60, 0xE20, 0xE40):
+            branch(made, put(made, vector, [f"li 22, {vector}"]), CODE + 0x800)
+    branch(made, 0x100, CODE)
+    put(made, CODE, PROGRAM)
+    at = put(made, CODE + 0x800, COMMON)
+    at = branch(made, at, CODE + 4 * FIRST, 0x40820000)  # bne
+    done = [
+        f"lis 3, {DONE >> 16}",
+        f"ori 3, 3, {DONE & 0xFFFF}",
+        f"li 4, {MARK}",
+        "std 4, 0(3)",
+        "li 3, 0x7FFC",
+        "sc 1",
+    ]
+    at = put(made, at, done)
+    branch(made, at, at)
+    for where, line in ((LOAD, "ld 10, 0(7)"), (STORE, "std 11, 0(7)"), (RESERVE, "ldarx 10, 0, 7")):
+        put(made, where, [line, "sc"])
+    tables(made)
+    first = bytearray(b"".join(t.packed() for t in trials))
+    struct.pack_into(">Q", first, 56, len(trials))
+    made[TRIALS : TRIALS + len(first)] = first
+    return bytes(made)
+
+
+def tables(made: bytearray) -> None:
+    """Process 0: 52 bits, levels of 13, 9, 9 and 9 bits; one table of each level."""
+    struct.pack_into(">Q", made, TABLE, 2 << 61 | 5 << 5 | ROOT | 13)
+    struct.pack_into(">Q", made, ROOT, VALID | DIRECTORY | 9)
+    struct.pack_into(">Q", made, DIRECTORY, VALID | MIDDLE | 9)
+    struct.pack_into(">Q", made, MIDDLE, VALID | LEAVES | 9)
+    struct.pack_into(">Q", made, LEAVES + 8 * 511, VALID | LEAF | LOAD | 0x180 | PAGE_R | PAGE_X)
+
+
+def random_trial(rng: random.Random) -> Trial:
+    """A PTE of 4 KiB, 2 MiB or 1 GiB and an access to it (or now and then beside it)."""
+    level = rng.choice((3, 3, 3, 2, 1))
+    index = rng.randrange(1, 500)
+    table, shift = {3: (LEAVES, 12), 2: (MIDDLE, 21), 1: (DIRECTORY, 30)}[level]
+    real = {3: FRAMES + 0x1000 * rng.randrange(64), 2: FRAMES, 1: 0}[level]
+    access = rng.choice((rng.getrandbits(4), 7, 15, 6, 4))
+    touched = rng.choice((0x180, 0x180, 0x100, 0x80, 0))
+    pte = (VALID if rng.random() < 0.95 else 0) | LEAF | real | touched | access | rng.getrandbits(1) << 61
+    offset = {
+        3: 0x20 * rng.randrange(100),
+        2: 0x1000 * rng.randrange(64),
+        1: FRAMES + 0x20 * rng.randrange(99),
+    }[level]
+    ea = (index << shift) + offset
+    if rng.random() < 0.05:
+        ea |= rng.choice((1 << 62, 1 << 63, 3 << 62, 1 << 53, 1 << 52, 1 << 51))
+    code = rng.choice((LOAD, LOAD, STORE, STORE, RESERVE, FETCH))
+    msr = SF | ME | RI | (IR if code == FETCH else DR) | rng.choice((0, PR))
+    amr = rng.getrandbits(2) << 62 if rng.random() < 0.4 else 0
+    iamr = rng.getrandbits(1) << 62 if rng.random() < 0.4 else 0
+    if msr & PR:  # implies IR
+        code += MAPPED - LOAD if code else 0
+    return Trial(table + 8 * index, pte, amr, iamr, ea, msr, code or ea)
+
+
+def frames() -> bytes:
+    """What the mapped pages hold: system calls, so that a fetch ends, too."""
+    return struct.pack(">I", 0x44000002) * (0x40000 // 4)
+
+
+def rows(results: bytes, count: int) -> list[dict[str, int]]:
+    """The results by name; what an interrupt leaves undefined is left out."""
+    made = []
+    for n in range(count):
+        row = dict(zip(FIELDS, struct.unpack_from(">7Q", results, ROW * n), strict=True))
+        if row["vector"] not in (0x300, 0x380):
+            del row["dar"]
+        if row["vector"] != 0x300:
+            del row["dsisr"]
+        made.append(row)
+    return made
+
+
+def run_here(trials: Sequence[Trial], model: str = "POWER9") -> list[dict[str, int]]:
+    """The trials on the engine."""
+    bench = Bench(RAM, model)
+    load(bench.memory, image(trials))
+    for name, value in {"msr": SF | ME, "pc": 0x100}.items():
+        bench.cpu.set_reg(name, value)
+    with watchdog(bench, 120):
+        while True:
+            reason = bench.thread.run()
+            if reason != layout.EXIT_HCALL:
+                raise RuntimeError(f"exit {reason} at {bench['pc']:#x}")
+            if bench["r3"] != H_REGISTER_PROC_TBL:
+                break
+            bench.cpu.set_process_table(TABLE, 12, radix=True, gtse=True)
+            bench.cpu.set_reg("r3", 0)
+    results = bench.memory.read(RESULTS, ROW * len(trials))
+    bench.close()
+    return rows(results, len(trials))
+
+
+def load(memory: GuestMemory, firmware: bytes) -> None:
+    """Put the firmware and the mapped pages."""
+    memory.write(0, firmware)
+    memory.write(FRAMES, frames())
+
+
+def run_qemu(trials: Sequence[Trial], cpu: str = "power9") -> list[dict[str, int]]:
+    """The trials on qemu-system-ppc64; its memory is read through the monitor.  Raises RuntimeError."""
+    with tempfile.TemporaryDirectory(prefix="lpar-mmu-") as work:
+        firmware, pages, saved = Path(work, "fw"), Path(work, "pages"), Path(work, "saved")
+        firmware.write_bytes(image(trials))
+        pages.write_bytes(frames())
+        words = [
+            "qemu-system-ppc64", "-M", "pseries", "-cpu", cpu, "-accel", "tcg,thread=single", "-m", "256",
+            "-nodefaults", "-display", "none", "-bios", str(firmware), "-monitor", "stdio",
+            "-device", f"loader,file={pages},addr={FRAMES:#x},force-raw=on",
+        ]  # fmt: skip
+        quiet = subprocess.DEVNULL
+        qemu = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, text=True)
+        try:
+            return rows(_saved(qemu, saved), len(trials))
+        finally:
+            qemu.kill()
+            qemu.communicate()
+
+
+def _saved(qemu: subprocess.Popen[str], to: Path) -> bytes:
+    """The results, once the program has left its mark."""
+    size = DONE + 8 - RESULTS
+    for _ in range(600):
+        if qemu.poll() is not None:
+            raise RuntimeError(f"qemu ended with {qemu.returncode}")
+        assert qemu.stdin is not None
+        qemu.stdin.write(f'pmemsave {RESULTS:#x} {size:#x} "{to}"\n')
+        qemu.stdin.flush()
+        time.sleep(0.2)
+        data = to.read_bytes() if to.exists() else b""
+        if len(data) == size and int.from_bytes(data[-8:], "big") == MARK:
+            return data
+    raise RuntimeError("qemu did not come to the end of the trials")
