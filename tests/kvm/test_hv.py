@@ -13,6 +13,7 @@ from lpar.accel.kvm import ENABLED_HCALLS
 from lpar.errors import ConfigError, HostError
 from lpar.host.kvm import abi
 from lpar.host.memory import GuestMemory
+from lpar.machine.accelerator import Accelerator
 
 RADIX_ONLY = {**HV}
 BOTH = {**HV, abi.KVM_CAP_PPC_MMU_HASH_V3: 1}
@@ -47,6 +48,14 @@ def test_everything_is_closed(hv: FakeKernel, make: Make) -> None:
     assert set(hv.fds.values()) == {"closed"}
     for vcpu in hv.vcpus.values():
         assert vcpu.page is not None
+
+
+def test_all_that_a_machine_asks_for(hv: FakeKernel, make: Make) -> None:
+    """The accelerator has every method of the machine's protocol."""
+    accelerator = make(hv)
+    wanted = [name for name in vars(Accelerator) if not name.startswith("_")]
+    assert "facts" in wanted and not [name for name in wanted if not hasattr(accelerator, name)]
+    assert accelerator.start_profile() is None and accelerator.natives() is None
 
 
 def test_facts_of_a_radix_host(hv: FakeKernel, make: Make) -> None:
