@@ -118,6 +118,7 @@ class Arena:
             raise OSError(0, "no executable memory near the handlers")
         self.address, self.size = int(found), size
         self.used = self._users = 0
+        self._free: list[tuple[int, int]] = []
         self._lock = threading.Lock()
 
     def add(self, image: bytes) -> int | None:
@@ -127,9 +128,18 @@ class Arena:
             ctypes.memmove(address, image, len(image))
         return address
 
+    def give_back(self, address: int, size: int) -> None:
+        """What ``take`` gave, for who wants as much; its code runs no more."""
+        with self._lock:
+            self._free.append((size, address))
+
     def take(self, size: int) -> int | None:
         """Room for ``size`` bytes; its address, or None when the arena is full."""
         with self._lock:
+            for room in self._free:
+                if room[0] == size:
+                    self._free.remove(room)
+                    return room[1]
             start = (self.used + 63) & ~63
             if start + size > self.size:
                 return None

@@ -32,7 +32,6 @@ from lpar.isa.routine import ROUTINES
 
 PARTS = ("first.txt", "common.txt")
 SHARE = 150  #: variants in a module, so that no core waits long for another
-NICE = 5  #: once common programs can run
 WAITS = "rt_await_poll"  #: the routine that waits for other vCPUs
 
 
@@ -85,7 +84,7 @@ class Builder:
         return self._finish(complete=True)
 
     def _begin(self) -> None:
-        """Threads as nice as we are now; special handlers, and the routines that Python calls."""
+        """Special handlers, and the routines that Python calls, come with the first part."""
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
         if not self.links:
             self._wanted |= {
@@ -255,7 +254,6 @@ def bundles(kind: str, report: Progress) -> Iterable[Bundle]:
     if kind == UNITS:
         for name in PARTS:
             yield builder.part(set(Path(__file__).with_name(name).read_text().splitlines()))
-            os.nice(0 if name == PARTS[0] else NICE)
     yield builder.complete()
 
 

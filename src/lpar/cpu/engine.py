@@ -29,7 +29,7 @@ MAP_NORESERVE = 0x4000
 LPCR_LD = 1 << 17
 CODE_ROOM = 32 << 20  #: bytes of address space for the engine's own code
 TABLE_ROOM = 8 << 20  #: and for each of its tables
-UNITS_SIZE = 512 << 20  #: bytes of address space for units; taken as used
+UNITS_SIZE = 640 << 20  #: bytes of address space for units; taken as used
 UNITS_SHARE = 128 << 20  #: an engine's part of it
 RETRY = TICKS_PER_SECOND // 1000  #: look again after a millisecond at a vCPU that was told of its deadline
 
@@ -204,7 +204,8 @@ class Engine:
         self.timer = Timer(self)
         self.jit: Any = None
         self._at_end: list[Callable[[], None]] = []
-        self._units_used = self._jit_wanted = False
+        self._rooms: list[tuple[int, int]] = []  # in the arena of units
+        self._jit_wanted = False
         self._starting = threading.Lock()
         self._shared[SHARED["timer_fd"] // 8] = self.timer.fd
 
@@ -243,11 +244,10 @@ class Engine:
         code = self.code
         if code.units is None:
             return
-        code.units.enter()
-        self._units_used = True
         start = code.units.take(room)
         if start is None:
             return
+        self._rooms.append((start, room))
         self.share("units_start", start)
         self.share("units_next", start)
         self.share("units_end", start + room)
@@ -288,8 +288,9 @@ class Engine:
             if self.jit is not None:
                 self.jit.close()
         self.timer.close()
-        if self._units_used and self.code.units is not None:
-            self.code.units.leave()
+        for start, room in self._rooms:
+            assert self.code.units is not None
+            self.code.units.give_back(start, room)
         for thread in self.threads:
             os.close(thread.wake_fd)
             thread.block.retire()
