@@ -35,7 +35,9 @@ PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
 SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
 PAGE = 4096
-THRESHOLD = 20  #: samples at one place before it is compiled: LLVM takes about 100 ms for a region
+THRESHOLD = 8  #: samples at one place before it is compiled, and then at each power of two
+WARM = 64  #: samples in all before the compiler's process starts: a short run does without
+PREPARE = -(1 << 61)  #: the first in the queue: start that process
 
 
 class Jit:
@@ -51,6 +53,7 @@ class Jit:
         self._mark = engine.code.routine("mark_compiled", word, result=ctypes.c_bool)
         self._queue: queue.PriorityQueue[tuple[int, int]] = queue.PriorityQueue()  # most samples first
         self._counts: dict[int, int] = {}
+        self._samples = 0
         self._worker = Worker(engine.code.links, engine.code.touched)
         self._stop = False
         self.compiled = self.instructions = self.recalled = 0
@@ -86,7 +89,10 @@ class Jit:
     def _count(self, record: int) -> None:
         n = self._counts.get(record, 0) + 1
         self._counts[record] = n
-        if n % THRESHOLD == 0:
+        self._samples += 1
+        if self._samples == WARM:
+            self._queue.put((PREPARE, 0))
+        if n >= THRESHOLD and n & (n - 1) == 0:
             self._queue.put((-n, record))
 
     # -- recalling -----------------------------------------------------------------------------------
@@ -130,6 +136,9 @@ class Jit:
             priority, record = self._queue.get()
             if self._stop:
                 return
+            if priority == PREPARE:
+                self._worker.prepare()
+                continue
             try:
                 self._compile_at(record, priority)
             except Exception as error:  # a region that cannot be compiled is interpreted
@@ -139,7 +148,7 @@ class Jit:
                     traceback.print_exc()
                     print(f"jit: {record:#x}: {error}", file=sys.stderr)
 
-    def _compile_at(self, record: int, priority: int) -> None:
+    def _compile_at(self, record: int, priority: int, *, picky: bool = True) -> None:
         page, at = divmod(record - self._base, RECORD_STRIDE)
         if not 0 <= at < RECORD_BYTES:
             return
@@ -149,7 +158,7 @@ class Jit:
         digest = self._digest(page)
         records = ctypes.string_at(self._base + page * RECORD_STRIDE, RECORD_BYTES)
         begin = time.perf_counter()
-        region = self._worker.compile(self.engine.model.isa, at // 8, records)
+        region = self._worker.compile(self.engine.model.isa, at // 8, records, picky)
         self.seconds += time.perf_counter() - begin
         address = self.arena.add(region.image) if region else None
         if region is None or address is None:

@@ -31,6 +31,7 @@ from lpar.isa.values import Bits
 
 MAX_INSTRUCTIONS = 160
 MAX_CUTS = 4
+LONG, STRETCH = 32, 12  #: instructions that a region without a loop must have, in all and for each branch
 LAST = 1023  #: number of a page's last instruction
 RETURN_SITES = 4  #: calls inside the region whose return is recognised without leaving
 
@@ -119,6 +120,18 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
         if full and index not in code and 0 <= index <= LAST and words(index) is not None:
             cuts.append(index)
     return Plan(entry, code, tuple(cuts[:MAX_CUTS]))
+
+
+def worthwhile(plan: Plan) -> bool:
+    """Whether a region is likely to be quicker than units: it loops, or is long with few branches.
+
+    What passes through once gains less than it costs to load registers at the entry and store them at exits.
+    """
+    targets = {i: relative_target(i, word) for i, (word, _) in plan.code.items()}
+    if any(t is not None and t <= i and t in plan.code for i, t in targets.items()):
+        return True
+    branches = sum(word >> 26 in (16, 18, 19) for word, _ in plan.code.values())
+    return len(plan.code) >= LONG and branches * STRETCH <= len(plan.code)
 
 
 class _Kept:

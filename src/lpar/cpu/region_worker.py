@@ -2,8 +2,8 @@
 """Compiles regions in a process of its own, so that LLVM's memory and Python's lock are not the guest's.
 
 ``python -m lpar.cpu.region_worker`` reads pickles on standard input: first what regions may call (names and
-numbers, what each routine touches), then for each region the ISA level, its entry and the page's records; it
-answers each with the region, or None for code that stays as it is.
+numbers, what each routine touches), then what ``Compiler.region`` takes; it answers each with the region, or None
+for code that stays as it is.
 """
 
 from __future__ import annotations
@@ -34,15 +34,24 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
-    def compile(self, isa: int, entry: int, records: bytes) -> Stored | None:
-        """The region at instruction ``entry`` of a page with these records; None if there is none."""
+    def compile(self, isa: int, entry: int, records: bytes, picky: bool) -> Stored | None:
+        """The region at instruction ``entry`` of a page with these records; None if there is none.
+
+        ``picky``: nor if it would be no quicker than units.
+        """
         with self._lock:
             while self._starts < STARTS or self._process is not None:
                 try:
-                    return self._ask((isa, entry, records))
+                    return self._ask((isa, entry, records, picky))
                 except (OSError, EOFError, pickle.UnpicklingError):
                     self._end()
             return None
+
+    def prepare(self) -> None:
+        """Start the process before it is needed: that takes half a second."""
+        with self._lock:
+            if self._process is None and self._starts == 0:
+                self._start()
 
     def _ask(self, request: Any) -> Stored | None:
         if self._process is None:
@@ -68,6 +77,7 @@ class Worker:
         )
         assert self._process.stdin is not None
         pickle.dump(self._about, self._process.stdin)
+        self._process.stdin.flush()
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -106,19 +116,21 @@ class Compiler:
         self._links, self._touched = links, touched
         self._decoders: dict[int, Any] = {}
 
-    def region(self, isa: int, entry: int, records: bytes) -> Stored | None:
+    def region(self, isa: int, entry: int, records: bytes, picky: bool) -> Stored | None:
         """The compiled region; None if there is none."""
         from lpar.cpu import compiler
         from lpar.cpu.arena import lay_out
         from lpar.cpu.decoder import Decoder
         from lpar.cpu.ir import Module
-        from lpar.cpu.region import discover, trace_region
+        from lpar.cpu.region import discover, trace_region, worthwhile
 
         decode = self._decoders.setdefault(isa, Decoder(isa))
         words = (ctypes.c_uint64 * 1024).from_buffer_copy(records)
         plan = discover(entry, lambda i: executed_word(words, i), decode)
         module = Module(compiler.ARCH)
-        if not trace_region(module, "region", plan, self._links, self._touched):
+        if (picky and not worthwhile(plan)) or not trace_region(
+            module, "region", plan, self._links, self._touched
+        ):
             return None
         image, start = lay_out(compiler.compile_region(module))
         return Stored(entry, {i: w for i, (w, _) in plan.code.items()}, plan.cuts, start, image)
