@@ -123,15 +123,34 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
 
 
 def worthwhile(plan: Plan) -> bool:
-    """Whether a region is likely to be quicker than units: it loops, or is long with few branches.
+    """Whether a region is likely to be quicker than units: a loop around its entry, or long, few branches.
 
     What passes through once gains less than it costs to load registers at the entry and store them at exits.
     """
-    targets = {i: relative_target(i, word) for i, (word, _) in plan.code.items()}
-    if any(t is not None and t <= i and t in plan.code for i, t in targets.items()):
+    if _comes_back(plan):
         return True
     branches = sum(word >> 26 in (16, 18, 19) for word, _ in plan.code.values())
     return len(plan.code) >= LONG and branches * STRETCH <= len(plan.code)
+
+
+def _comes_back(plan: Plan) -> bool:
+    """Whether some path inside the region leads to its entry again; calls and returns are none."""
+    seen: set[int] = set()
+    todo = [plan.entry]
+    while todo:
+        index = todo.pop()
+        if index in seen or index not in plan.code:
+            continue
+        seen.add(index)
+        word = plan.code[index][0]
+        call = word >> 26 in (16, 18) and word & 1
+        follow = [index + length(word)] if _falls_through(word) else []
+        target = None if call else relative_target(index, word)
+        follow += [] if target is None else [target]
+        if plan.entry in follow:
+            return True
+        todo += follow
+    return False
 
 
 class _Kept:

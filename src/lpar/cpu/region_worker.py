@@ -2,8 +2,8 @@
 """Compiles regions in a process of its own, so that LLVM's memory and Python's lock are not the guest's.
 
 ``python -m lpar.cpu.region_worker`` reads pickles on standard input: first what regions may call (names and
-numbers, what each routine touches), then what ``Compiler.region`` takes; it answers each with the region, or None
-for code that stays as it is.
+numbers, what each routine touches), then what ``Compiler.region`` takes; it answers each with the
+region, or None for code that stays as it is.
 """
 
 from __future__ import annotations
