@@ -130,15 +130,21 @@ def trace(module: Module, variant: Variant, flavour: str) -> HandlerCpu:
         prefixed=variant.instruction.prefix is not None,
     )
     try:
+        trace_body(cpu, variant)
+    except Exception as error:
+        raise type(error)(f"{variant.instruction.name} {variant.statics}: {error}") from error
+    module.define("@" + name, f.text())
+    return cpu
+
+
+def trace_body(cpu: HandlerCpu, variant: Variant) -> None:
+    """Trace an instruction from the check of its facilities to what follows it."""
+    try:
         cpu.require(variant.instruction.needs)
         cpu.rt.call(variant.instruction.body, cpu, *arguments(cpu, variant))
         cpu.next()
     except Done:
         pass
-    except Exception as error:
-        raise type(error)(f"{variant.instruction.name} {variant.statics}: {error}") from error
-    module.define("@" + name, f.text())
-    return cpu
 
 
 def trace_variant(module: Module, slow: Module, variant: Variant) -> None:

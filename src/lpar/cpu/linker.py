@@ -20,8 +20,8 @@ R_PC32, R_PLT32 = 2, 4
 JUMP = b"\xff\x25\x02\x00\x00\x00\x90\x90"  #: jmp [rip + 2]: through the slot behind it
 GLOBAL = 1
 
-#: (name, binding, section, value)
-Symbol = tuple[str, int, int, int]
+#: (name, binding and kind, section, value, size)
+Symbol = tuple[str, int, int, int, int]
 
 
 @dataclass
@@ -49,8 +49,8 @@ class Image:
                 self.code += data[s.offset : s.offset + s.size]
         table = next(s for s in sections if s.kind == SHT_SYMTAB)
         symbols = read_symbols(data, sections, table)
-        for name, binding, section, value in symbols:
-            if binding == GLOBAL and 0 < section < len(sections) and sections[section].place >= 0:
+        for name, info, section, value, _ in symbols:
+            if info >> 4 == GLOBAL and 0 < section < len(sections) and sections[section].place >= 0:
                 self.symbols[name] = sections[section].place + value
         return data, sections, symbols
 
@@ -60,7 +60,7 @@ class Image:
         for offset, info, addend in struct.iter_unpack("<QQq", body):
             if info & 0xFFFFFFFF not in (R_PC32, R_PLT32):
                 raise LoadError(f"relocation type {info & 0xFFFFFFFF}")
-            name, _, section, value = symbols[info >> 32]
+            name, _, section, value, _ = symbols[info >> 32]
             inside = 0 < section < len(sections) and sections[section].place >= 0
             target = sections[section].place + value if inside else self._find(name)
             where = place + offset
@@ -81,9 +81,9 @@ def read_symbols(data: bytes, sections: Sequence[Section], table: Section) -> li
     strings = sections[table.link].offset
     out = []
     body = data[table.offset : table.offset + table.size]
-    for name, info, _, section, value, _ in struct.iter_unpack("<IBBHQQ", body):
+    for name, info, _, section, value, size in struct.iter_unpack("<IBBHQQ", body):
         end = data.index(b"\0", strings + name)
-        out.append((data[strings + name : end].decode(), info >> 4, section, value))
+        out.append((data[strings + name : end].decode(), info, section, value, size))
     return out
 
 

@@ -15,24 +15,19 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.handlers import Variant
 from lpar.cpu.ir import COLD, Block, Function, IrBits, Module, constant
 from lpar.cpu.layout import SLOTS, Slot
+from lpar.cpu.plan import LAST, Plan, length
 from lpar.cpu.staging import Done
 from lpar.cpu.trace import result_type
 from lpar.isa.fields import Kind
 from lpar.isa.routine import Routine
 from lpar.isa.values import Bits
 
-MAX_INSTRUCTIONS = 160
-MAX_CUTS = 4
-LONG, STRETCH = 32, 12  #: instructions that a region without a loop must have, in all and for each branch
-LAST = 1023  #: number of a page's last instruction
 RETURN_SITES = 4  #: calls inside the region whose return is recognised without leaving
 
 #: architected fields kept in allocas: name -> LLVM type
@@ -52,105 +47,6 @@ KEPT = {
 
 class NotRegionable(Exception):
     """This instruction stays with the interpreter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to compile: the entry and each instruction's (word, variant) by number within the page.
-
-    The word of a prefixed instruction is prefix << 32 | suffix; its number is the prefix's.
-    """
-
-    entry: int
-    code: dict[int, tuple[int, Variant]]
-    cuts: tuple[int, ...] = ()  #: where the size limit cut the region off: entries of further ones
-
-
-def length(word: int) -> int:
-    """How many words an instruction has."""
-    return 2 if word >> 32 else 1
-
-
-def relative_target(index: int, word: int) -> int | None:
-    """The instruction number that a relative branch goes to; None for other instructions."""
-    if word & 2:
-        return None
-    if word >> 26 == 18:
-        offset = word & 0x03FFFFFC
-        return index + ((offset ^ 0x02000000) - 0x02000000 >> 2)
-    if word >> 26 == 16:
-        offset = word & 0xFFFC
-        return index + ((offset ^ 0x8000) - 0x8000 >> 2)
-    return None
-
-
-def _falls_through(word: int) -> bool:
-    """Whether the next instruction may follow (a call's return counts)."""
-    opcode = word >> 26
-    if opcode == 18:
-        return bool(word & 1)
-    if opcode == 16:
-        return (word >> 21 & 0x14) != 0x14 or bool(word & 1)
-    if opcode == 19 and (word >> 1 & 0x3FF) in (16, 528, 560):
-        return (word >> 21 & 0x14) != 0x14 or bool(word & 1)
-    if opcode == 19 and (word >> 1 & 0x3FF) in (18, 82, 274):
-        return False
-    return opcode != 17
-
-
-def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[int], Variant | None]) -> Plan:
-    """The region around ``entry``; ``words`` gives an executed instruction's word, None for others."""
-    code: dict[int, tuple[int, Variant]] = {}
-    todo, cuts = [entry], []
-    while todo:
-        index = todo.pop(0)
-        while 0 <= index <= LAST and index not in code and len(code) < MAX_INSTRUCTIONS:
-            word = words(index)
-            variant = decode(word) if word is not None else None
-            if word is None or variant is None:
-                break
-            code[index] = (word, variant)
-            target = relative_target(index, word)
-            if target is not None and 0 <= target <= LAST:
-                todo.append(target)
-            if not _falls_through(word):
-                break
-            index += length(word)
-        full = len(code) >= MAX_INSTRUCTIONS
-        if full and index not in code and 0 <= index <= LAST and words(index) is not None:
-            cuts.append(index)
-    return Plan(entry, code, tuple(cuts[:MAX_CUTS]))
-
-
-def worthwhile(plan: Plan) -> bool:
-    """Whether a region is likely to be quicker than units: a loop around its entry, or long, few branches.
-
-    What passes through once gains less than it costs to load registers at the entry and store them at exits.
-    """
-    if _comes_back(plan):
-        return True
-    branches = sum(word >> 26 in (16, 18, 19) for word, _ in plan.code.values())
-    return len(plan.code) >= LONG and branches * STRETCH <= len(plan.code)
-
-
-def _comes_back(plan: Plan) -> bool:
-    """Whether some path inside the region leads to its entry again; calls and returns are none."""
-    seen: set[int] = set()
-    todo = [plan.entry]
-    while todo:
-        index = todo.pop()
-        if index in seen or index not in plan.code:
-            continue
-        seen.add(index)
-        word = plan.code[index][0]
-        call = word >> 26 in (16, 18) and word & 1
-        follow = [index + length(word)] if _falls_through(word) else []
-        target = None if call else relative_target(index, word)
-        follow += [] if target is None else [target]
-        if plan.entry in follow:
-            return True
-        todo += follow
-    return False
 
 
 class _Kept:

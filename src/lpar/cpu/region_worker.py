@@ -122,7 +122,8 @@ class Compiler:
         from lpar.cpu.arena import lay_out
         from lpar.cpu.decoder import Decoder
         from lpar.cpu.ir import Module
-        from lpar.cpu.region import discover, trace_region, worthwhile
+        from lpar.cpu.plan import discover, worthwhile
+        from lpar.cpu.region import trace_region
 
         decode = self._decoders.setdefault(isa, Decoder(isa))
         words = (ctypes.c_uint64 * 1024).from_buffer_copy(records)

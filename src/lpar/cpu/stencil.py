@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from lpar.cpu.handler_cpu import HANDLER_ARGS, MSR_PR, HandlerCpu
-from lpar.cpu.handlers import Variant, arguments
+from lpar.cpu.handlers import Variant, arguments, trace_body
 from lpar.cpu.holes import WORD, Hole
 from lpar.cpu.ir import Function, IrBits, Module
 from lpar.cpu.staging import Done
@@ -165,11 +165,7 @@ def trace_stencil(module: Module, variant: Variant, near: bool) -> StencilCpu | 
     f = Function(f"define ghccc void @{symbol(variant, near)}({HANDLER_ARGS}) {ATTRIBUTES}", module)
     cpu = StencilCpu(f, near=near, slow_symbol=variant.name + "s")
     try:
-        cpu.require(variant.instruction.needs)
-        cpu.rt.call(variant.instruction.body, cpu, *arguments(cpu, variant))
-        cpu.next()
-    except Done:
-        pass
+        trace_body(cpu, variant)
     except NoStencil:
         return None
     module.define("@" + symbol(variant, near), f.text())

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from lpar.cpu.arena import SHF_ALLOC, SHT_NOBITS, SHT_RELA, SHT_SYMTAB, Section, read_sections
 from lpar.cpu.holes import Node
+from lpar.cpu.linker import Symbol, read_symbols
 from lpar.cpu.stencil import NEXT
 
 USES_REC, GOES_ON = 1, 2
@@ -185,7 +186,7 @@ def _stencils(data: bytes, constants: bytearray, base: int) -> Iterable[tuple[st
             s.place = len(constants)
             constants += data[s.offset : s.offset + s.size]
     table = next(s for s in sections if s.kind == SHT_SYMTAB)
-    names = _names(data, sections, table)
+    names = read_symbols(data, sections, table)
     text = next(i for i, s in enumerate(sections) if s.flags & SHF_EXECINSTR and s.size)
     rela = next(s for s in sections if s.kind == SHT_RELA and s.info == text)
     found = sorted(_relocations(data, sections, rela, names))
@@ -202,20 +203,6 @@ def _stencils(data: bytes, constants: bytearray, base: int) -> Iterable[tuple[st
             stencil.relocations.append((offset - value, kind, symbol, addend))
             at += 1
         yield name, stencil
-
-
-Symbol = tuple[str, int, int, int, int]
-
-
-def _names(data: bytes, sections: Sequence[Section], table: Section) -> list[Symbol]:
-    """(name, kind, section, value, size) of each symbol."""
-    strings = sections[table.link].offset
-    out = []
-    body = data[table.offset : table.offset + table.size]
-    for name, info, _, section, value, size in struct.iter_unpack("<IBBHQQ", body):
-        end = data.index(b"\0", strings + name)
-        out.append((data[strings + name : end].decode(), info, section, value, size))
-    return out
 
 
 def _relocations(
