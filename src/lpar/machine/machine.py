@@ -25,6 +25,8 @@ from lpar.papr.events import Panic, PowerOff, Reboot
 
 SYSRQ = b"\x0f"  #: Ctrl-O: what Linux's hvc console takes for a break (drivers/tty/hvc/hvc_console.c)
 
+LOOK_UP = 1.0  #: seconds that the main thread waits at once
+
 
 class Machine:
     """A machine that runs once.
@@ -121,15 +123,21 @@ class Machine:
         return event
 
     def _next_event(self) -> MachineEvent:
-        """The next thing that happens; the deadline comes before a reboot that arrives late."""
-        if self._deadline is None:
-            return self._events.get()
-        try:
-            event = self._events.get(timeout=max(self._deadline - time.monotonic(), 0))
-        except queue.Empty:
-            return self._timed_out()
-        late = isinstance(event, Reboot) and time.monotonic() >= self._deadline
-        return self._timed_out() if late else event
+        """The next thing that happens; the deadline comes before a reboot that arrives late.
+
+        It looks up once a second: a signal that the kernel gives to another thread is handled in this one, but
+        does not end its wait.
+        """
+        while True:
+            left = LOOK_UP if self._deadline is None else self._deadline - time.monotonic()
+            try:
+                event = self._events.get(timeout=min(max(left, 0), LOOK_UP))
+            except queue.Empty:
+                if self._deadline is not None and time.monotonic() >= self._deadline:
+                    return self._timed_out()
+                continue
+            late = isinstance(event, Reboot) and self._deadline is not None
+            return self._timed_out() if late and time.monotonic() >= (self._deadline or 0) else event
 
     def _timed_out(self) -> End:
         return End(TIMED_OUT, f"the guest did not end within {self.config.timeout:g} s", is_error=True)
