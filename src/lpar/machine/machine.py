@@ -125,8 +125,8 @@ class Machine:
     def _next_event(self) -> MachineEvent:
         """The next thing that happens; the deadline comes before a reboot that arrives late.
 
-        It looks up once a second: a signal that the kernel gives to another thread is handled in this one, but
-        does not end its wait.
+        It looks up once a second: a signal that the kernel gives to another thread is handled in this one,
+        but does not end its wait.
         """
         while True:
             left = LOOK_UP if self._deadline is None else self._deadline - time.monotonic()
