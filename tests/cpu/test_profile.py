@@ -12,6 +12,7 @@ from tests.cpu.runner import DR, LE, ME, PAGE_PRIV, PAGE_R, PAGE_W, RI, SF, TABL
 
 from lpar.cpu import layout
 from lpar.cpu.profile import Profiler
+from lpar.cpu.region_worker import Worker
 
 MSR = SF | ME | RI | LE
 STACK = 0x40000  #: guest real
@@ -117,3 +118,18 @@ def test_host_threads_are_seen(bench: Bench, profiler: Profiler) -> None:
     assert sum(spent.get(name, 0) for name in ("units", "interpreter", "dispatch", "regions")) > 0.05
     assert spent.get("other", 0) < 0.2 * sum(spent.values())
     assert profiler.stacks
+
+
+def test_the_compiler_process_counts() -> None:
+    """CPU time of the process that compiles regions is the engine's time too."""
+    worker = Worker({}, {})
+    try:
+        assert worker.cpu_seconds() == 0
+        worker.prepare()
+        deadline = time.monotonic() + 30
+        while worker.cpu_seconds() == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert worker.cpu_seconds() > 0
+    finally:
+        worker.close()
+    assert worker.cpu_seconds() == 0

@@ -195,6 +195,10 @@ class Jit:
             for i, word in words.items()
         )
 
+    def compiler_seconds(self) -> float:
+        """CPU time of the compiler's process."""
+        return self._worker.cpu_seconds()
+
     def close(self) -> None:
         """End the threads and the process."""
         self._stop = True

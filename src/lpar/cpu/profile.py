@@ -96,7 +96,10 @@ class Profiler:
         for clock in self._clocks.values():
             for address, weight in clock.samples():
                 out[places.what(clock.name, address)] += weight
-        return {what: count / RATE for what, count in out.most_common()}
+        spent = {what: count / RATE for what, count in out.items()}
+        jit = self._engine.jit
+        spent["compiling"] = spent.get("compiling", 0.0) + (jit.compiler_seconds() if jit is not None else 0.0)
+        return dict(sorted(spent.items(), key=lambda item: -item[1]))
 
 
 class Places:

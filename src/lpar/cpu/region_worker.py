@@ -14,6 +14,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from lpar.cpu.build import python_environment
@@ -52,6 +53,16 @@ class Worker:
         with self._lock:
             if self._process is None and self._starts == 0:
                 self._start()
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the process has taken; 0 while there is none (proc(5), utime and stime)."""
+        process = self._process
+        try:
+            stat = Path(f"/proc/{process.pid}/stat").read_text() if process is not None else ""
+        except OSError:
+            stat = ""
+        ticks = stat.rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def _ask(self, request: Any) -> Stored | None:
         if self._process is None:
