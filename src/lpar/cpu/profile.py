@@ -98,7 +98,8 @@ class Profiler:
                 out[places.what(clock.name, address)] += weight
         spent = {what: count / RATE for what, count in out.items()}
         jit = self._engine.jit
-        spent["compiling"] = spent.get("compiling", 0.0) + (jit.compiler_seconds() if jit is not None else 0.0)
+        elsewhere = jit.compiler_seconds() if jit is not None else 0.0
+        spent["compiling"] = spent.get("compiling", 0.0) + elsewhere
         return dict(sorted(spent.items(), key=lambda item: -item[1]))
 
 
