@@ -75,6 +75,7 @@ EXPLAINED = (
     (VALUE, CPU, "ibm,segment-page-sizes", "theirs stops at 64 KiB; ours has 16 MiB and mixed pages"),
     (OURS, CPU, "ibm,mmu-pid-bits", "Linux assumes the same when it is absent"),
     (OURS, CPU, "name", "in the reference; a flattened tree implies it"),
+    (OURS, "/hypervisor", "", "theirs has it under KVM; ours keeps Linux's hard lockup detector off"),
     # memory
     (OURS, "/memory@40000000", "", "the first node is the real mode area and ends at 1 GiB"),
     (VALUE, "/memory@0", "reg", "the first node is the real mode area and ends at 1 GiB"),

@@ -57,7 +57,9 @@ def test_machine(boot: Boot, args: list[str], cpus: int, mmu: str) -> None:
 
 
 def test_default_machine(shared: Shell) -> None:
+    """Its kernel knows that a vCPU may have to wait, and does not take that for a lockup."""
     check(shared, 1, "Radix")
+    assert shared.run("cat /proc/sys/kernel/nmi_watchdog") == "0"
 
 
 @pytest.mark.parametrize(("size", "gib"), [("512M", 0.5), ("4G", 4.0), ("16G", 16.0)])

@@ -15,6 +15,7 @@ from tests.guest.conftest import Boot
 
 SIZE = 20_000_000
 UP = "modprobe virtio_pci; modprobe virtio_net; ip link set eth0 up; udhcpc -i eth0 -n -q -s /bin/true"
+LISTENS = ":0007 [0-9A-F:]* 0A "  #: a socket at port 7, as /proc/net/tcp shows it
 SCRIPT = "ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2"
 
 
@@ -68,7 +69,8 @@ def test_user_network(boot: Boot, pages: int) -> None:
         shell.run(f"nc 10.0.2.2 {server.getsockname()[1]} < /tmp/f")
         thread.join()
     assert shell.run("sha256sum < /tmp/f").split()[0] == hashlib.sha256(b"".join(got)).hexdigest()
-    shell.run("(nc -l -p 7 < /proc/version &) ; sleep 1")
+    shell.run("(nc -l -p 7 < /proc/version &)")
+    shell.run(f"until grep -qs '{LISTENS}' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done")
     with socket.create_connection(("127.0.0.1", port), 30) as peer:
         assert peer.recv(1000).startswith(b"Linux version")
     assert shell.power_off() == 0

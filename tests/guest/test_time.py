@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import pytest
 from tests.guest.conftest import Idle, wait_until
 
 from lpar.testing.shell import Shell, cpu_seconds
@@ -17,14 +18,21 @@ QUIET = 0.03  #: of a host core
 
 def test_wall_clock(shared: Shell) -> None:
     """The guest reads the host's time at its boot, through RTAS."""
-    assert abs(int(shared.run("date +%s")) - time.time()) < 3
+    before = time.time()
+    told = int(shared.run("date +%s"))
+    assert before - 3 < told < time.time() + 3
 
 
 def test_sleep(shared: Shell) -> None:
-    """Timers fire when they should: not early, and not late by a tick of a second."""
-    begin = time.monotonic()
-    shared.run("sleep 1; sleep 1; sleep 1")
-    assert 3.0 <= time.monotonic() - begin < 4.0
+    """Timers fire when they should: never early, and not late by a second unless the host is busy."""
+    for _ in range(10):
+        begin = time.monotonic()
+        shared.run("sleep 1; sleep 1; sleep 1")
+        took = time.monotonic() - begin
+        assert took >= 3.0
+        if took < 4.0:
+            return
+    pytest.fail(f"three seconds of sleep take {took:.1f} s, ten times")
 
 
 def test_idle_guest_and_its_clock(idle: Idle) -> None:

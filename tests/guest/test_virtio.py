@@ -55,7 +55,7 @@ def test_virtio_console(linux: Boot) -> None:
     shell.ready()
     assert shell.run("tty") == "/dev/hvc2"
     _set_size(leader, 33, 101)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (size := shell.run("stty size")) != "33 101" and time.monotonic() < deadline:
         time.sleep(0.1)
     assert size == "33 101"

@@ -103,6 +103,7 @@ def tree(d: Description) -> Tree:
     _add_vdevice(root, d)
     _add_platform_facilities(root, d)
     _add_event_sources(root, d)
+    root.add("hypervisor", {"compatible": string("linux,kvm")})
     result = Tree(root, reservations=[d.rtas] if d.rtas else [], boot_cpuid_phys=0)
     for extend in d.extend:
         extend(result)
