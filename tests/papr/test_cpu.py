@@ -195,9 +195,9 @@ def test_breakpoint_registers(guest: FakeGuest, vcpus: list[FakeVcpu]) -> None:
 
 def test_dabr_is_a_dawr(guest: FakeGuest, vcpus: list[FakeVcpu]) -> None:
     assert guest.hcall(n.H_SET_DABR, 0x1007)[0] == n.H_SUCCESS
-    assert (vcpus[0].regs["dawr0"], vcpus[0].regs["dawrx0"]) == (0x1000, 0x6B)
+    assert (vcpus[0].regs["dawr0"], vcpus[0].regs["dawrx0"]) == (0x1000, 0x73)
     assert guest.hcall(n.H_SET_XDABR, 0x2002, 0x9)[0] == n.H_SUCCESS
-    assert (vcpus[0].regs["dawr0"], vcpus[0].regs["dawrx0"]) == (0x2000, 0x51)
+    assert (vcpus[0].regs["dawr0"], vcpus[0].regs["dawrx0"]) == (0x2000, 0x49)
     for dabrx in (0, 4, 5, 0x11):
         assert guest.hcall(n.H_SET_XDABR, 0x2002, dabrx)[0] == n.H_PARAMETER
 

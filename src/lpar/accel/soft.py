@@ -233,6 +233,19 @@ _WRITE: dict[str, Callable[[SoftVcpu, int], None]] = {
 }
 
 
+def _watcher(name: str) -> Callable[[SoftVcpu, int], None]:
+    """Writes a register of a watchpoint: what is translated may be watched now (native_watch)."""
+
+    def write(vcpu: SoftVcpu, value: int) -> None:
+        vcpu._state.set(name, value)
+        vcpu.flush_tlb()
+
+    return write
+
+
+_WRITE |= {name: _watcher(name) for name in ("dawr0", "dawrx0", "dawr1", "dawrx1")}
+
+
 def no_jit(progress: Any = None) -> str:
     """Why this host runs no compiled regions; empty if it does.  Loads the engine's code."""
     code = Code.get(progress, UNITS)

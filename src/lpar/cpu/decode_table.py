@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lpar.cpu.handlers import Variant
-from lpar.cpu.native_decode import ENTRY, PREFIX_ENTRY
+from lpar.cpu.native_decode import ENTRY, PREFIX_BOUNDARY, PREFIX_ENTRY
 from lpar.cpu.stencil import symbol
 
 Offset = Callable[[str], int]
@@ -75,7 +75,7 @@ def _matching(care: int, want: int) -> list[int]:
 
 
 def prefix_image(variants: Sequence[Variant], offset: Offset) -> bytes:
-    """The table of prefixed instructions: 64 lists' places in bytes, boundary handler, the lists."""
+    """The table of prefixed instructions: 64 lists' places in bytes, two special handlers, the lists."""
     undefined, boundary = offset("lp_undefined_prefixed"), offset("lp_prefix_alignment")
     lists: list[list[Row]] = [[] for _ in range(64)]
     for v in sorted(variants, key=lambda v: -v.mask.bit_count()):
@@ -87,7 +87,7 @@ def prefix_image(variants: Sequence[Variant], offset: Offset) -> bytes:
         starts.append(head + len(body))
         for row in (*rows, (0, 0, undefined, undefined, 0)):
             body += struct.pack("<QQiiII", *row, 0)
-    return struct.pack("<64Iii", *starts, boundary, 0) + bytes(body)
+    return struct.pack("<64Iii", *starts, boundary, offset("lp_stepped")) + bytes(body)
 
 
 def with_offsets(decode: bytes, prefix: bytes, offsets: Sequence[int]) -> tuple[bytes, bytes]:
@@ -99,6 +99,6 @@ def with_offsets(decode: bytes, prefix: bytes, offsets: Sequence[int]) -> tuple[
     for at in range(264, len(prefixed), PREFIX_ENTRY):
         numbers = struct.unpack_from("<2i", prefixed, at + 16)
         struct.pack_into("<2i", prefixed, at + 16, *(offsets[n] for n in numbers))
-    [boundary] = struct.unpack_from("<i", prefixed, 256)
-    struct.pack_into("<i", prefixed, 256, offsets[boundary])
+    specials = struct.unpack_from("<2i", prefixed, PREFIX_BOUNDARY)
+    struct.pack_into("<2i", prefixed, PREFIX_BOUNDARY, *(offsets[n] for n in specials))
     return bytes(plain), bytes(prefixed)

@@ -190,10 +190,7 @@ class Jit:
 
     def _unchanged(self, words: dict[int, int], page: int) -> bool:
         now = (ctypes.c_uint32 * 1024).from_address(self.engine.ram_address + page * PAGE)
-        return all(
-            _same(now, i, word)
-            for i, word in words.items()
-        )
+        return all(_same(now, i, word) for i, word in words.items())
 
     def compiler_seconds(self) -> float:
         """CPU time of the compiler's process."""

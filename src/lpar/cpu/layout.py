@@ -101,6 +101,10 @@ ENGINE: dict[str, int] = {
     "samples": 64,  # ring of record addresses where polls found us
     "n_samples": 0,
     "profile": 0,  # buffer for samples, see native_profile; 0: none
+    "step": 3,  # records of the one instruction that is traced (native_step), and what stands behind it
+    "stepping": 0,  # it is under way
+    "step_pc": 0,
+    "step_msr": 0,
     "look_again": 0,  # more of the engine's code has come since an instruction was found missing
     # units (native_unit)
     "stencil_table": 0,  # host address; 0: no units
@@ -125,6 +129,7 @@ REQ_FLUSH = 4  #: flush the TLBs
 REQ_QUIESCE = 8  #: somebody waits for us to pass a poll
 REQ_SAMPLE = 16  #: note where we are, for the compiled tier
 REQ_PROFILE = 32  #: note where we are, for the user
+REQ_STEP = 64  #: an instruction is traced
 #: exit reasons
 EXIT_HCALL, EXIT_MMIO_READ, EXIT_MMIO_WRITE, EXIT_KICKED, EXIT_HALTED, EXIT_INTERNAL = range(1, 7)
 EXIT_MISSING = 7  #: an instruction whose code is still being built

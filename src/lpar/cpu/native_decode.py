@@ -10,6 +10,7 @@ from lpar.isa.values import select
 
 RECORD_BYTES = 8192  #: of records for a page
 RECORD_STRIDE = RECORD_BYTES + 64  #: between two pages' records
+PREFIX_BOUNDARY, PREFIX_STEPPED = 256, 260  #: in the table of prefixed instructions: two special handlers
 PREFIX_ENTRY = 32  #: bytes: mask, value, fast, slow, isa, unused
 ENTRY = 40  #: bytes: mask, value, fast, near, slow, kind, isa, stencil, stencil inside the page, pairs
 

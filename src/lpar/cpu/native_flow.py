@@ -38,6 +38,7 @@ from lpar.isa.values import select
 MSR_SF, MSR_HV, MSR_EE, MSR_PR, MSR_ME, MSR_IR, MSR_DR, MSR_RI, MSR_LE = (
     1 << 63, 1 << 60, 1 << 15, 1 << 14, 1 << 12, 1 << 5, 1 << 4, 2, 1,
 )  # fmt: skip
+MSR_TRACED = 0x600  #: SE, BE
 LPCR_ILE = 1 << 25
 LPCR_AIL_SHIFT = 23
 SRR1_CLEAR = 0x783F0000
@@ -73,6 +74,7 @@ def deliver(cpu: Any, vector: Any, srr1: Any, pc: Any) -> None:
     cpu.pc = select(relocated, vector + high, vector)
     cpu.resv_addr = ~cpu.const(0)
     cpu.mmio_ready = 0
+    cpu.stepping = 0
 
 
 @routine(args=(64,), returns=None)
@@ -81,6 +83,7 @@ def deliver_scv(cpu: Any, level: Any) -> None:
 
     The vector is 0x17000, relocated 0xc000000000003000.
     """
+    cpu.stepping = 0
     cpu.lr = cpu.pc
     cpu.ctr = cpu.msr & ~SRR1_CLEAR
     lpcr = cpu.lpcr
@@ -151,7 +154,9 @@ def interrupts_wanted(cpu: Any) -> Any:
 
 @special("lp_enter")
 def enter(cpu: Any) -> None:
-    """Go on at ``pc`` with whatever mode MSR says."""
+    """Go on at ``pc`` with whatever mode MSR says; by single steps if it is traced (native_step)."""
+    if cpu.stepping != 0:
+        cpu.leave("lp_traced")
     if interrupts_wanted(cpu):
         cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_INTERRUPT))
     msr = cpu.msr
@@ -167,6 +172,8 @@ def enter(cpu: Any) -> None:
     tlb = cpu.state_address("dtlb") + mode * (TLB_ENTRIES * TLB_ENTRY)
     cpu.tlb = tlb
     pc = cpu.pc
+    if ((msr & MSR_TRACED) | (cpu.ciabr & 3)) != 0:
+        cpu.leave("lp_step", tlb=tlb.ref)
     if cpu.mmio_ready != 0:
         cpu.leave("lp_resume", rec=pc.ref, tlb=tlb.ref)
     cpu.leave("lp_goto", rec=pc.ref, tlb=tlb.ref)
@@ -229,6 +236,8 @@ def poll_pc(cpu: Any) -> None:
 @special("lp_serve")
 def serve(cpu: Any) -> None:
     """Serve requests at ``pc``."""
+    if cpu.stepping != 0:
+        cpu.leave("lp_traced")
     if take_pending(cpu) != 0:
         cpu.exit_reason = EXIT_KICKED
         cpu.stop()
@@ -248,6 +257,7 @@ def decode(cpu: Any) -> None:
 def fault(cpu: Any) -> None:
     """A memory routine said ``fault`` for the instruction at ``pc``: interrupt or MMIO exit."""
     if cpu.fault == 2:
+        cpu.stepping = 0
         cpu.stop()
     deliver(cpu, cpu.exc_vector, cpu.exc_srr1, cpu.pc)
     cpu.leave("lp_enter")
@@ -327,6 +337,7 @@ def system_call(cpu: Any) -> None:
     """``sc`` with its level in ``word``: level 1 from supervisor state is a hypercall."""
     cpu.pc = cpu.nia
     if ((cpu.word & 1) != 0) & ((cpu.msr & MSR_PR) == 0):
+        cpu.stepping = 0
         if native_hcalls.answer_hcall(cpu) != 0:
             cpu.leave("lp_enter")
         cpu.exit_reason = EXIT_HCALL
@@ -355,6 +366,7 @@ def halt(cpu: Any) -> None:
 def missing(cpu: Any) -> None:
     """An instruction whose code is still being built (builder.py): Python waits, then we look again."""
     if cpu.look_again == 0:
+        cpu.stepping = 0
         cpu.pc = cpu.cia
         cpu.exit_reason = EXIT_MISSING
         cpu.stop()

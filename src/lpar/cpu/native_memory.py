@@ -19,6 +19,7 @@ from lpar.cpu import native_code
 from lpar.cpu.layout import EXIT_MMIO_READ, EXIT_MMIO_WRITE, TLB_ENTRIES, TLB_ENTRY
 from lpar.cpu.native_mmu import FAULT_MMIO, LOAD, STORE, R, W, translate
 from lpar.cpu.native_tlb import note_fill
+from lpar.cpu.native_watch import armed, watch, watched_page
 from lpar.isa.routine import Routine, routine
 from lpar.isa.values import select
 
@@ -52,6 +53,8 @@ def _fill(cpu: Any, ea: Any, access: int) -> Any:
     cpu.raw_store(entry + 8, none, 8)
     cpu.raw_store(entry + 16, addend, 8)
     cpu.raw_store(entry + 24, real & PAGE, 8)
+    if armed(cpu) and watched_page(cpu, ea):
+        return ea + addend
     cpu.raw_store(entry, select((prot & R) != 0, page, none), 8)
     cpu.raw_store(entry + 8, select(((prot & W) != 0) & plain, page, none), 8)
     if cpu.smp != 0:
@@ -76,14 +79,15 @@ def fill_store(cpu: Any, ea: Any) -> Any:
     return _fill(cpu, ea, STORE)
 
 
-def host_address(cpu: Any, ea: Any, access: int) -> Any:
-    """The host address for an access within one page, or 0."""
+def host_address(cpu: Any, ea: Any, access: int, size: Any) -> Any:
+    """The host address for an access of ``size`` bytes within one page, or 0."""
     entry = tlb_entry(cpu, ea)
     if cpu.raw_load(entry + (8 if access == STORE else 0), 64, 8) == (ea & PAGE):
         return ea + cpu.raw_load(entry + 16, 64, 8)
-    if access == STORE:
-        return fill_store(cpu, ea)
-    return fill_load(cpu, ea)
+    host = fill_store(cpu, ea) if access == STORE else fill_load(cpu, ea)
+    if ((host != 0) & armed(cpu)) and watch(cpu, ea, cpu.const(0) + size, cpu.const(access)):
+        return cpu.const(0)
+    return host
 
 
 def truncate(cpu: Any, ea: Any) -> Any:
@@ -131,7 +135,7 @@ def load_byte(cpu: Any, ea: Any) -> Any:
     """One byte."""
     cpu.fault = 0
     ea = truncate(cpu, ea)
-    host = host_address(cpu, ea, LOAD)
+    host = host_address(cpu, ea, LOAD, 1)
     if host != 0:
         return cpu.raw_load(host, 8)
     if cpu.fault == FAULT_MMIO:
@@ -141,9 +145,10 @@ def load_byte(cpu: Any, ea: Any) -> Any:
 
 def _check_split(cpu: Any, ea: Any, size: int, access: int) -> None:
     """Both pages of an access that crosses one: there, or a fault; half a device: an alignment interrupt."""
-    host_address(cpu, ea, access)
+    within = 0x1000 - (ea & 0xFFF)
+    host_address(cpu, ea, access, within)
     if cpu.fault == 0:
-        host_address(cpu, truncate(cpu, ea + (size - 1)), access)
+        host_address(cpu, truncate(cpu, ea + within), access, size - within)
     if cpu.fault == FAULT_MMIO:
         alignment_fault(cpu, ea)
 
@@ -169,7 +174,7 @@ def _load(cpu: Any, ea: Any, size: int) -> Any:
     ea = truncate(cpu, ea)
     if (ea & 0xFFF) > 0x1000 - size:
         return _load_split(cpu, ea, 8 * size)
-    host = host_address(cpu, ea, LOAD)
+    host = host_address(cpu, ea, LOAD, size)
     if host != 0:
         return in_order(cpu, cpu.raw_load(host, 8 * size))
     if cpu.fault == FAULT_MMIO:
@@ -206,7 +211,7 @@ def store_byte(cpu: Any, ea: Any, value: Any) -> None:
     """One byte."""
     cpu.fault = 0
     ea = truncate(cpu, ea)
-    host = host_address(cpu, ea, STORE)
+    host = host_address(cpu, ea, STORE, 1)
     if host != 0:
         cpu.raw_store(host, value)
         store_host(cpu, ea, host, cpu.const(1))
@@ -233,7 +238,7 @@ def _store(cpu: Any, ea: Any, value: Any) -> None:
     if (ea & 0xFFF) > 0x1000 - value.w // 8:
         _store_split(cpu, ea, value)
     else:
-        host = host_address(cpu, ea, STORE)
+        host = host_address(cpu, ea, STORE, value.w // 8)
         if host != 0:
             _store_at(cpu, ea, host, value)
         elif cpu.fault == FAULT_MMIO:
@@ -282,7 +287,7 @@ def _conditional(cpu: Any, ea: Any, value: Any) -> Any:
     if (ea & (size - 1)) != 0:
         alignment_fault(cpu, ea)
         return cpu.const(0, 1)
-    host = host_address(cpu, ea, STORE)
+    host = host_address(cpu, ea, STORE, size)
     if host == 0:
         if cpu.fault == FAULT_MMIO:
             alignment_fault(cpu, ea)
@@ -351,7 +356,7 @@ def atomic_slow(op: str, size: int) -> Routine:
         if (ea & (size - 1)) != 0:
             alignment_fault(cpu, ea)
             return cpu.const(0, width)
-        host = host_address(cpu, ea, STORE)
+        host = host_address(cpu, ea, STORE, size)
         if host == 0:
             if cpu.fault == FAULT_MMIO:
                 alignment_fault(cpu, ea)
@@ -378,7 +383,7 @@ def dcbz_slow(cpu: Any, block: Any) -> None:
     """Zero 128 bytes."""
     cpu.fault = 0
     block = truncate(cpu, block)
-    host = host_address(cpu, block, STORE)
+    host = host_address(cpu, block, STORE, 128)
     if host != 0:
         cpu.clear(host, 128)
         store_host(cpu, block, host, cpu.const(128))

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.cpu.native_memory import host_address
-from lpar.cpu.native_mmu import LOAD
+from lpar.cpu.native_memory import fill_load
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
@@ -63,7 +62,7 @@ def peek(cpu: Any, ea: Any) -> Any:
     """A doubleword of the guest's memory: (value, whether it could be had); not across pages."""
     value, found = cpu.const(0), cpu.const(0)
     if ((ea & 7) == 0) & cpu.sf:
-        host = host_address(cpu, ea, LOAD)
+        host = fill_load(cpu, ea)
         if host != 0:
             raw = cpu.raw_load(host, 64, 8)
             value = select(cpu.le, raw, raw.bswap())

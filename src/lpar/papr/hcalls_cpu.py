@@ -166,8 +166,8 @@ def h_set_sprg0(p: Partition, vcpu: Vcpu, a: Args) -> Result:
 
 
 # DAWRX: bits of Power ISA Book III 9.4; the low bits are privilege (user 1, kernel 2)
-_DAWRX_WT = 1 << 3
-_DAWRX_WTI = 1 << 4
+_DAWRX_WTI = 1 << 3
+_DAWRX_WT = 1 << 4
 _DAWRX_DR = 1 << 5
 _DAWRX_DW = 1 << 6
 _DABRX_HYPERVISOR = 4
