@@ -14,7 +14,7 @@ from tests.cpu.runner import TIERS
 from tests.isa import judge
 from tests.isa.fuzz.compare import Item, Mismatch, Sides, items
 from tests.isa.fuzz.frames import Work, run_oracle, run_qemu
-from tests.isa.fuzz.shrink import Run, Shrinker
+from tests.isa.fuzz.shrink import Run, Shrinker, history
 from tests.isa.fuzz.state import Values
 
 CHUNK = 400_000  #: instructions of one process: compiled code is never given back
@@ -50,10 +50,13 @@ def side(sides: Sides, name: str) -> Run:
     return run
 
 
-def show(sides: Sides, found: Mismatch) -> None:
-    """Shrink and print a mismatch."""
-    small = Shrinker(*(side(sides, name) for name in found.sides)).shrink(found)
-    print(small.report(), flush=True)
+def show(sides: Sides, found: Mismatch, batch: Sequence[Item] = ()) -> None:
+    """Shrink and print a mismatch, with the programs of its batch that must have run before it."""
+    shrinker = Shrinker(*(side(sides, name) for name in found.sides))
+    if shrinker.failing([(found.program, found.frame)]) is None:
+        before = history(found, batch, shrinker.runs[1])
+        print("behind earlier programs only:", [[f"{w:#x}" for w in p.words()] for p in before])
+    print(shrinker.shrink(found).report(), flush=True)
 
 
 def chunk(given: argparse.Namespace) -> int:
@@ -64,10 +67,11 @@ def chunk(given: argparse.Namespace) -> int:
     sides = Sides(given.tiers.split(","), not given.big, qemu, given.oracle)
     shown = 0
     while sides.executed["qemu"] < given.instructions and shown < given.keep_going:
-        for found in sides.batch(next_batch(rng, values, qemu, given), rng):
+        batch = next_batch(rng, values, qemu, given)
+        for found in sides.batch(batch, rng):
             shown += 1
             if shown <= given.keep_going:
-                show(sides, found)
+                show(sides, found, batch)
     print("executed:", dict(sides.executed), flush=True)
     sides.close()
     return shown

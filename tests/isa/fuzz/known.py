@@ -21,7 +21,6 @@ class Deviation:
         return re.fullmatch(self.names, name.replace("{.}", "").replace("{o}", "")) is not None
 
 
-STALE = "takes exceptions of earlier instructions for its own"
 UNDEFINED = "the ISA leaves the result undefined for some operands"
 DEVIATIONS = (
     Deviation(r"stmw|stsw[ix]", "aborts where they give an alignment interrupt", big=False),
@@ -35,12 +34,11 @@ DEVIATIONS = (
     Deviation(r"bcd.*", UNDEFINED),
     Deviation(r"xs(add|sub|mul|div|sqrt)sp", "rounds to double first"),
     Deviation(r"plq", "refuses RT 0 where RA is 0, though that is no register there"),
-    Deviation(r"xscmpexp[dq]p|x[sv](max|min)[cj]?[dsq]p|xvcvspbf16", STALE),
-    Deviation(r"(pm)?xv(b?f16|f32|f64)ger.*", STALE),
     Deviation(r"dctfixqq", "misses overflows at the ends of the range"),
     Deviation(r"vextd.*|vextract(d|u[bhw])|vextu[hw][lr]x|vins.*|vgnb", UNDEFINED),
     Deviation(r"fr(sqrt)?es?|x[sv]r(sqrt)?e[sd]p|v(re|rsqrte|expte|loge)fp", "other estimates, and XX"),
-    Deviation(r"(f|x[sv])nm(add|sub).*", "negates before rounding"),
+    Deviation(r"(f|x[sv])nm(add|sub).*|(pm)?xvb?f(16|32|64)gern[pn]", "negates before rounding"),
+    Deviation(r"xs(max|min)jdp", "no VXSNAN for a signaling second operand if the first is a NaN too"),
     Deviation(r"drsp|drdpq", "drops a NaN's payload"),
     Deviation(r"vrldmi", "zeros where the ISA inserts into VRT"),
     Deviation(r"dsc[lr]iq?|diexq?|ddedpdq?|drrndq?", "other than ISA for NaNs and invalid codes"),

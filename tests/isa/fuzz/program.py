@@ -50,6 +50,9 @@ SPRS = (1, 8, 9, 815)  #: XER, LR, CTR, TAR: what a case's state holds
 #: FPSCR bits that QEMU does not know (FR), keeps where it should not (FI), has otherwise for denormal
 #: singles (C) or loses (UX, VXSNAN): cleared before they are read.  mtfsb0 13; 14; 15; 4; 7
 CLEAR = (0xFDA0008C, 0xFDC0008C, 0xFDE0008C, 0xFC80008C, 0xFCE0008C)
+#: QEMU does not forget the exceptions of earlier instructions before these (its ``fp_status`` is not reset):
+#: they would set XX again after mcrfs has cleared it.  An mtfsb0 resets it
+KEEPERS = r"xscmpexp[dq]p|x[sv](max|min)[cj]?[dsq]p|xvcvspbf16|(pm)?xv(b?f16|f32|f64)ger.*"
 SET_FX = 0xFC00004C  #: mtfsb1 0: QEMU sets FX for an exception that is not new, too
 
 
@@ -184,14 +187,17 @@ def _address(found: Instruction, who: Names, rng: random.Random) -> dict[str, in
 def plain_unit(found: Instruction, who: Names, rng: random.Random) -> Unit:
     """One instruction; FR is cleared before what reads it, since QEMU does not know it."""
     word = word_of(found, who, rng)
+    words: tuple[int, ...] = (word,)
     if found.prefix:
         whole = word | found.prefix[1] << 32
-        return Unit((whole >> 32, whole & 0xFFFFFFFF), found.name)
+        words = (whole >> 32, whole & 0xFFFFFFFF)
+    if re.fullmatch(KEEPERS, found.name):
+        return Unit((CLEAR[0], *words), found.name)
     if found.name.startswith(("mffs", "mcrfs", "mtfs")):
         return Unit((*CLEAR, word, SET_FX), found.name)
     if re.match(r"div[dw]u?{", found.name):
         return Unit((*_divisor(word >> 11 & 31), word), found.name)
-    return Unit((word,), found.name)
+    return Unit(words, found.name)
 
 
 def _divisor(register: int) -> tuple[int, int]:

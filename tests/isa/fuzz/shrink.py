@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from tests.isa.case import BLOCK_SIZE
-from tests.isa.fuzz.compare import Mismatch
+from tests.isa.fuzz.compare import Item, Mismatch
 from tests.isa.fuzz.frames import Work, as_judged
 from tests.isa.fuzz.program import Program
 
@@ -56,6 +56,23 @@ class Shrinker:
             if smaller is None:
                 return best
             best = smaller
+
+
+def history(found: Mismatch, batch: Sequence[Item], run: Run) -> list[Program]:
+    """The judged programs that must run before it, so that ``run`` has the result that was seen."""
+    at = next((n for n, item in enumerate(batch) if item.program is found.program), 0)
+    before = [item for item in batch[:at] if item.program.judged]
+
+    def again(items: Sequence[Item]) -> bool:
+        work = [*((i.program.words(), i.frames) for i in items), (found.program.words(), [found.frame])]
+        return as_judged(run(work)[-1][0]) == as_judged(found.results[1])
+
+    if not again(before):
+        return []
+    for item in list(before):
+        fewer = [i for i in before if i is not item]
+        before = fewer if again(fewer) else before
+    return [i.program for i in before]
 
 
 def _without_tail(program: Program, frame: bytes) -> Iterator[tuple[Program, bytes]]:
