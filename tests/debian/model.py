@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 OPERATIONS = 600
+TOGETHER = 60  #: operations between two pauses
 NAMES = ("a", "b", "c", "d/a", "d/b", "d/e/f", "d/e/g")
 DIRECTORIES = ("d", "d/e", "x", "x/y")
 
@@ -21,12 +22,18 @@ say() { echo "$1 $2"; }
 sum() { [ -f "$1" ] && sha256sum < "$1" | cut -c 1-16 || echo none; }
 pattern() { yes "$1" | head -c "$2"; }
 """
+TAIL = """\
+find . -mindepth 1 ! -name play.sh -printf '%p %y %m %l\\n' | sort
+find . -type f ! -name play.sh | sort | xargs -r sha256sum
+"""
 
 
-def program(seed: int, count: int) -> str:
-    """The script: ``count`` operations, the same for the same seed."""
+def program(seed: int, count: int, pause: str = "") -> str:
+    """The script: ``count`` operations, the same for the same seed; ``pause`` between some of them."""
     dice = random.Random(seed)
-    return HEAD + "".join(f"{_operation(dice)} 2>/dev/null; say {number} $?\n" for number in range(count))
+    lines = [f"{_operation(dice)} 2>/dev/null; say {number} $?\n" for number in range(count)]
+    parts = ("".join(lines[at : at + TOGETHER]) for at in range(0, count, TOGETHER))
+    return HEAD + f"{pause}\n".join(parts) + TAIL
 
 
 def _operation(dice: random.Random) -> str:

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import functools
-import gzip
+import base64
 import hashlib
-import http.server
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.debian import pool
 from tests.debian.conftest import Lpar
 from tests.debian.model import OPERATIONS, play_on, program
 
@@ -22,64 +20,79 @@ from lpar.testing.console import Session
 from lpar.testing.shell import LPAR
 
 BIG = 100 << 20
-LOGIN_LIMIT = 900.0
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
+LOGIN_LIMIT = 900.0  #: seconds
+INSTALL_LIMIT = 1500.0
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[str]:
-    """An archive on the host's loopback with one package, a program for ppc64el; its address in the guest."""
-    tree = tmp_path / "tree"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "usr/bin").mkdir(parents=True)
-    source = tmp_path / "hello.c"
-    source.write_text('#include <stdio.h>\nint main(void) { puts("hello from a package"); return 3; }\n')
-    compiler = ["powerpc64le-linux-gnu-gcc", "-static", "-o", str(tree / "usr/bin/lpar-hello"), str(source)]
-    subprocess.run(compiler, check=True)
-    (tree / "DEBIAN/control").write_text(
-        "Package: lpar-hello\nVersion: 1\nArchitecture: ppc64el\nMaintainer: nobody <nobody@example.org>\n"
-        "Description: says hello\n"
-    )
+    """An archive on the host's loopback with build-essential and all it needs; its address in the guest."""
     site = tmp_path / "site"
     site.mkdir()
-    deb = site / "lpar-hello_1_ppc64el.deb"
-    subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-b", str(tree), str(deb)], check=True, capture_output=True
-    )
-    index = (tree / "DEBIAN/control").read_text() + (
-        f"Filename: ./{deb.name}\nSize: {deb.stat().st_size}\n"
-        f"SHA256: {hashlib.sha256(deb.read_bytes()).hexdigest()}\n"
-    )
-    (site / "Packages.gz").write_bytes(gzip.compress(index.encode()))
-    handler = functools.partial(_Quiet, directory=str(site))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://10.0.2.2:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    pool.make(site, ["build-essential"])
+    with pool.served(site) as address:
+        yield address
 
 
-def test_login_packages_and_power_off(debian: str, environment: dict[str, str], archive: str) -> None:
-    """The login prompt, a session, the network by DHCP, a package from an archive, and a clean end."""
-    with Session([*LPAR, "run", debian, "-m", "1G"], terminal=True, env=environment) as session:
+@pytest.fixture
+def fresh(debian: str, data: Path) -> Iterator[str]:
+    """A copy of the root as it was set up, for a guest that changes it; its name."""
+    roots, name = data / "lpar" / "roots", f"{debian}-fresh"
+    shutil.rmtree(roots / name, ignore_errors=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", roots / debian, roots / name], check=True)
+    yield name
+    shutil.rmtree(roots / name)
+
+
+PROGRAM = r"""
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+    printf("built here: %.6f %d\n", sqrt(argc + 1.0), __BYTE_ORDER__);
+    return argc > 1 ? atoi(argv[1]) : 0;
+}
+"""
+MAKEFILE = """\
+test: check
+	./check $(STATUS)
+check: check.c
+	$(CC) -O2 -Wall -o $@ $< -lm
+"""
+
+
+def test_a_compiler_from_login_to_power_off(
+    fresh: str, environment: dict[str, str], archive: str, lpar: Lpar, tmp_path: Path
+) -> None:
+    """Login, network by DHCP, a compiler from an archive, programs by it, a clean end; a project's tests."""
+    with Session([*LPAR, "run", fresh, "-m", "1G"], terminal=True, env=environment) as session:
         session.expect(r"login: ", LOGIN_LIMIT)
         session.send("root")
         session.expect(r"# ", LOGIN_LIMIT)
         _run(session, "systemctl is-system-running --wait", LOGIN_LIMIT)
         assert "10.0.2.15/24" in _run(session, "ip -4 addr")
-        options = f"-o Dir::Etc::sourcelist=/tmp/list -o Dir::Etc::sourceparts=/dev/null {_SPEED}"
-        _run(session, f"echo 'deb [trusted=yes] {archive} ./' > /tmp/list")
-        _run(session, f"apt-get {options} update && apt-get {options} install -y lpar-hello", 600)
-        assert "hello from a package" in _run(session, "lpar-hello", status=3)
+        _run(session, f"echo 'deb [trusted=yes] {archive} ./' > /etc/apt/sources.list")
+        _run(session, "apt-get update && apt-get install -y build-essential", INSTALL_LIMIT)
+        _run(session, f"echo {base64.b64encode(PROGRAM.encode()).decode()} | base64 -d > hello.c")
+        _run(session, "gcc -O2 -Wall -o hello hello.c -lm", LOGIN_LIMIT)
+        assert "built here: 2.236068 1234" in _run(session, "./hello 3 2 1", status=3)
         session.send("poweroff")
         assert session.wait(LOGIN_LIMIT) == 0
+    _make_test(lpar, fresh, tmp_path)
 
 
-_SPEED = "-o Acquire::Languages=none -o APT::Sandbox::User=root"
+def _make_test(lpar: Lpar, root: str, where: Path) -> None:
+    """``lpar run ROOT -- make -C /host/project test``: the status is make's, 0 or not."""
+    project = where / "project"
+    project.mkdir()
+    (project / "check.c").write_text(PROGRAM)
+    for status, wanted in ((0, 0), (5, 2)):
+        (project / "Makefile").write_text(f"STATUS = {status}\n{MAKEFILE}")
+        done = lpar("run", root, "-q", "--", "make", "-C", "/host/project", "test", cwd=where)
+        assert done.returncode == wanted, done.stderr
+        assert b"built here: 1.732051 1234" in done.stdout
+        assert (b"Error 5" in done.stderr) == bool(status)
 
 
 def _run(session: Session, line: str, limit: float = 120, status: int = 0) -> str:
@@ -151,6 +164,23 @@ def test_random_file_operations_against_a_model(lpar: Lpar, debian: str, tmp_pat
     (model / "play.sh").unlink()
     assert done.stdout == expected
     assert _tree(shared) == _tree(model)
+
+
+def test_random_file_operations_on_a_disk(lpar: Lpar, debian: str, tmp_path: Path) -> None:
+    """The same on ext4 over virtio-blk, unmounted and read back every 60 operations."""
+    seed, model, image = int(os.environ.get("LPAR_SEED", "2")), tmp_path / "model", tmp_path / "ext4.img"
+    model.mkdir()
+    image.touch()
+    os.truncate(image, 256 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    mount = "mount /dev/vda /mnt && mkdir -p /mnt/top && cd /mnt/top"
+    pause = f"cd /; umount /mnt; echo 3 > /proc/sys/vm/drop_caches; {mount}"
+    (tmp_path / "play.sh").write_text(f"{mount} || exit\n" + program(seed, OPERATIONS, pause))
+    (model / "play.sh").write_text(program(seed, OPERATIONS))
+    done = lpar("run", debian, "-q", "-d", str(image), "--", "bash", "play.sh", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == play_on(model)
+    subprocess.run(["e2fsck", "-fn", image], check=True, capture_output=True)
 
 
 def _tree(folder: Path) -> dict[str, tuple[int, str]]:

@@ -17,7 +17,7 @@ WORK = "for n in $(seq 10); do seq 2000 | sort -r | sha256sum | cut -c 1-8; done
 PARALLEL = (
     "for n in $(seq 6); do (seq 9999 | sort -n | md5sum > /run/p$n) & done; wait; cat /run/p? | uniq -c"
 )
-BROKEN = re.compile("BUG|Oops|WARNING|LOCKUP|soft lockup|stall|Unrecoverable|segfault|unhandled signal")
+BROKEN = re.compile(r"BUG|Oops|WARNING|LOCKUP|soft lockup|\bstall|Unrecoverable|segfault|unhandled signal")
 
 
 def check(shell: Shell, cpus: int, mmu: str) -> None:

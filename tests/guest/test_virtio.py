@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import os
 import re
 import struct
 import termios
 import time
+from pathlib import Path
 
 from tests.guest.conftest import Boot
 from tests.guest.test_machines import BROKEN
@@ -37,6 +40,27 @@ def test_debians_kernel_alone(linux: Boot, debian_kernel: Kernel) -> None:
     assert shell.run("cat /sys/class/misc/hw_random/rng_current") == "virtio_rng.0"
     assert not BROKEN.search(shell.run("dmesg"))
     assert shell.power_off() == 0
+
+
+def test_drivers_from_before_virtio_1(linux: Boot, tmp_path: Path) -> None:
+    """Every device by ports: Linux's legacy drivers find and use them."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(os.urandom(1 << 20))
+    (tmp_path / "file").write_text("shared")
+    options = ["-d", str(disk), "-n", "user", "--9p", f"{tmp_path},tag", "--rng"]
+    shell = linux(*options, "--virtio-transport", "pci-legacy").ready()
+    assert shell.run("cut -c 33 /sys/bus/virtio/devices/*/features").split() == ["0"] * 4
+    assert shell.run("md5sum < /dev/vda").split()[0] == _sum(disk)
+    shell.run("dd if=/dev/hwrng of=/dev/vda bs=4096 count=4 conv=fsync 2>/dev/null")
+    assert shell.run("md5sum < /dev/vda").split()[0] == _sum(disk)
+    shell.run("ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ping -c 1 10.0.2.2")
+    assert shell.run("mount -t 9p -o trans=virtio,version=9p2000.L tag /mnt; cat /mnt/file") == "shared"
+    assert not BROKEN.search(shell.run("dmesg"))
+    assert shell.power_off() == 0
+
+
+def _sum(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 def test_no_root_to_mount(linux: Boot) -> None:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from lpar.testing.virtio import VirtioDriver
+from lpar.testing.virtio import LegacyDriver, VirtioDriver
+from lpar.virtio import legacy
 from lpar.virtio.device import Device
-from lpar.virtio.pci import COMMON, DEVICE, NOTIFY
+from lpar.virtio.pci import BAR_SIZE, COMMON, DEVICE, NOTIFY
 
 EXAMPLES = int(os.environ.get("LPAR_FUZZ_EXAMPLES", "40"))  #: programs for each device
 RESET_LIMIT = 10.0  #: seconds that a reset may wait for the work at hand
@@ -77,9 +78,12 @@ PROGRAMS = st.lists(STEPS, min_size=1, max_size=40)
 class Hostile:
     """Plays programs on one device."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, interface: type[VirtioDriver] = VirtioDriver) -> None:
         self.target = target
-        self.driver = VirtioDriver(target.make())
+        self.driver = interface(target.make())
+        self.legacy = isinstance(self.driver, LegacyDriver)
+        self._bars = [(bar.register, bar.address) for bar in self.driver.function.bars]
+        self._main_size = legacy.PORTS if self.legacy else BAR_SIZE
         self.driver.start(size=8)
 
     def play(self, program: list[Step]) -> None:
@@ -92,9 +96,10 @@ class Hostile:
         driver = self.driver
         space = driver.function
         space.config_write(4, 2, 7)
-        for at, low in ((0x18, 0x8000_0000), (0x20, 0)):
-            space.config_write(at, 4, low)
-        space.config_write(0x24, 4, 1 << 8)
+        for register, address in self._bars:
+            space.config_write(register, 4, address & 0xFFFF_FFFF)
+            if address >> 32:
+                space.config_write(register + 4, 4, address >> 32)
         begin = time.monotonic()
         driver.status = 0
         assert time.monotonic() - begin < RESET_LIMIT
@@ -142,11 +147,11 @@ class Hostile:
         self._notify(ring.index)
 
     def _notify(self, which: int) -> None:
-        self._store(NOTIFY + 4 * which, 2, which)
+        self._store(legacy.NOTIFY if self.legacy else NOTIFY + 4 * which, 2, which)
 
     def _store(self, offset: int, size: int, value: int) -> None:
         """Where the BAR is not decoded nobody answers."""
-        address = self.driver._main + (offset & 0xFFFF & -size)
+        address = self.driver._main + (offset & (self._main_size - 1) & -size)
         self.driver.addresses.write(address, size, value & (1 << 8 * size) - 1)
         self.driver.addresses.read(address, size)
 
@@ -154,7 +159,7 @@ class Hostile:
         self._store(COMMON + offset, size, value)
 
     def _config(self, offset: int, size: int, value: int) -> None:
-        self._store(DEVICE + offset, size, value)
+        self._store((legacy.CONFIG if self.legacy else DEVICE) + offset, size, value)
 
     def _main(self, offset: int, size: int, value: int) -> None:
         self._store(offset, size, value)
@@ -179,7 +184,11 @@ class Hostile:
 
     def _start(self, size: int) -> None:
         self.driver._buffers = 0x200000
-        if self.driver.addresses.find(self.driver._main, 4) is not None:
+        if self.driver.addresses.find(self.driver._main, 4) is None:
+            return
+        if self.legacy:
+            self.driver.start()
+        else:
             self.driver.status = 0
             self.driver.status = 3
             self.driver.accept(self.driver.features())

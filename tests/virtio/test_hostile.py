@@ -16,7 +16,7 @@ from lpar.backend.ninep import Export, messages
 from lpar.backend.open_disk import open_disk
 from lpar.backend.slirp import UserNetwork
 from lpar.config.disk import parse_disk
-from lpar.testing.virtio import VirtioDriver
+from lpar.testing.virtio import LegacyDriver, VirtioDriver
 from lpar.virtio.blk import IN, OUT, Blk
 from lpar.virtio.console import Channel, Console
 from lpar.virtio.device import Device
@@ -84,8 +84,11 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
     return {target.name: target for target in found}
 
 
+@pytest.mark.parametrize("interface", [VirtioDriver, LegacyDriver])
 @pytest.mark.parametrize("name", ["rng", "blk", "console", "net", "9p"])
-def test_hostile(targets: dict[str, Target], name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_hostile(
+    targets: dict[str, Target], name: str, interface: type[VirtioDriver], caplog: pytest.LogCaptureFixture
+) -> None:
     """No bug of ours, no hang, no access outside RAM, bounded memory; and it works afterwards."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
@@ -94,7 +97,7 @@ def test_hostile(targets: dict[str, Target], name: str, caplog: pytest.LogCaptur
     def play(program: list[Step]) -> None:
         heard.clear()
         caplog.clear()
-        guest = Hostile(targets[name])
+        guest = Hostile(targets[name], interface)
         try:
             guest.play(program)
             guest.check()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from lpar.config import ACCELERATORS, CONSOLES, CPU_MODELS, MachineConfig
+from lpar.config import ACCELERATORS, CONSOLES, CPU_MODELS, TRANSPORTS, MachineConfig
 from lpar.errors import ConfigError
 from lpar.units import format_size, parse_size
 
@@ -101,6 +101,12 @@ OPTIONS: tuple[Option, ...] = (
         "disk: FILE[,ro][,overlay][,direct][,serial=TEXT][,queues=N]; several make vda, vdb, ...",
         "DISK",
         repeat=True,
+    ),
+    Option(
+        "virtio_transport",
+        ("--virtio-transport",),
+        f"how the guest reaches virtio devices: {_of(TRANSPORTS)} (for drivers from before virtio 1.0)",
+        "NAME",
     ),
     Option("rng", ("--rng",), "a source of random numbers (virtio)"),
     Option(

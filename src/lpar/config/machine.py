@@ -19,6 +19,7 @@ CPU_MODELS = ("auto", "POWER8", "POWER9", "POWER10")
 ACCELERATORS = ("auto", "kvm", "jit", "interp")
 IRQCHIPS = ("auto", "user")
 CONSOLES = ("hv", "virtio")
+TRANSPORTS = ("pci", "pci-legacy")
 MAX_CPUS = 2048
 MAX_MEMORY = 63 * TIB  #: bytes; MMIO begins there (the reference's SPAPR memory map)
 MAX_NAME = 64
@@ -34,6 +35,7 @@ class MachineConfig:
     memory: int = GIB
     cpus: int = 1
     console: str = "hv"
+    virtio_transport: str = "pci"
     name: str | None = None
     hugetlbfs: str | None = None
     rng: bool = False
@@ -66,6 +68,7 @@ class MachineConfig:
         _check_choice("accelerator", self.accel, ACCELERATORS, "--accel")
         _check_choice("interrupt controller", self.irqchip, IRQCHIPS, "--irqchip")
         _check_choice("console", self.console, CONSOLES, "--console")
+        _check_choice("virtio transport", self.virtio_transport, TRANSPORTS, "--virtio-transport")
         _check_text("kernel parameters", self.params)
         for disk in self.disks:
             _check_text("disk", parse_disk(disk).path)

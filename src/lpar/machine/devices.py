@@ -23,6 +23,7 @@ from lpar.papr.phb import HostBridge
 from lpar.pci import AddressMap
 from lpar.virtio import Device, DmaMemory
 from lpar.virtio.blk import Blk
+from lpar.virtio.legacy import LegacyFunction
 from lpar.virtio.net import Net
 from lpar.virtio.ninep import NineP
 from lpar.virtio.pci import VirtioFunction
@@ -87,14 +88,15 @@ class DeviceSet:
         self._held.close()
 
 
-def attach(devices: Sequence[Device], partition: Partition) -> None:
-    """Put devices on a PCI bus of the partition; none, no bus."""
+def attach(devices: Sequence[Device], partition: Partition, *, legacy: bool = False) -> None:
+    """Put devices on a PCI bus of the partition; none, no bus.  ``legacy``: by the interface before 1.0."""
     if not devices:
         return
     addresses = AddressMap()
     bridge = HostBridge(partition.xics, addresses)
     memory = DmaMemory(partition.memory, partition.memory_written)
+    function = LegacyFunction if legacy else VirtioFunction
     for device in devices:
-        bridge.add(VirtioFunction(device, memory))
+        bridge.add(function(device, memory))
     partition.mmio = addresses
     partition.bridges.append(bridge)

@@ -87,7 +87,7 @@ class System:
             _restore_kept(self.partition, kept)
         self.devices = around.devices.make()
         self.terminal = self._add_terminal() if config.console == "virtio" else None
-        attach(self.devices, self.partition)
+        attach(self.devices, self.partition, legacy=config.virtio_transport == "pci-legacy")
         facts = self._accelerator.facts()
         self.device_tree = device_tree.build(describe(config, self.layout, self.partition, facts))
         self._runners = [self._runner(index) for index in range(config.cpus)]

@@ -23,6 +23,7 @@ BUID = 0x800000020000001  #: bus unit identifier, the reference's SPAPR_PCI_BUID
 MMIO_START = 0x3F00_0000_0000
 MEM32_BASE, MEM32_SIZE = 0xA000_0000, 0x2000_0000
 IO_OFFSET, IO_SIZE = MEM32_BASE + MEM32_SIZE, 0x200_0000
+ISA_PORTS = 0x10000  #: bytes of ports that BARs do not get
 MEM64_BASE, MEM64_SIZE = MMIO_START + 0x80_0000_0000, 0x80_0000_0000
 MSI_ADDRESS = 0x400_0000_0000  #: bus address that messages are written to; the data is the source's number
 LIOBN = 0x8000_0000  #: number of the DMA window
@@ -60,7 +61,7 @@ class HostBridge:
     def __init__(self, xics: Xics, addresses: AddressMap, buid: int = BUID) -> None:
         self.buid = buid
         self.windows = [
-            Window(BarKind.IO, 0, MMIO_START + IO_OFFSET, IO_SIZE),
+            Window(BarKind.IO, 0, MMIO_START + IO_OFFSET, IO_SIZE, used=ISA_PORTS),
             Window(BarKind.MEM32, MEM32_BASE, MMIO_START + MEM32_BASE, MEM32_SIZE),
             Window(BarKind.MEM64, MEM64_BASE, MEM64_BASE, MEM64_SIZE),
         ]

@@ -12,17 +12,21 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from lpar.host.memory import GuestMemory
 from lpar.pci import AddressMap, BarKind, Bus, Window
 from lpar.pci.address_map import Region
+from lpar.virtio import legacy
 from lpar.virtio.device import ACKNOWLEDGE, DRIVER, DRIVER_OK, F_VERSION_1, FEATURES_OK, Device
+from lpar.virtio.legacy import LegacyFunction
 from lpar.virtio.memory import DmaMemory
-from lpar.virtio.pci import BAR_SIZE, COMMON, DEVICE, ISR, NOTIFY, VirtioFunction
+from lpar.virtio.pci import BAR_SIZE, COMMON, DEVICE, ISR, NOTIFY, Transport, VirtioFunction
 from lpar.virtio.queue import INDIRECT, NEXT, WRITE
 
 TIMEOUT = 20.0  #: seconds that an answer may take
 MSI_ADDRESS = 0x1000_0000
+PORTS_BASE = 0x2000_0000
 MEMORY_SIZE = 8 << 20
 _RINGS, _BUFFERS = 0x10000, 0x200000  #: where rings and buffers lie
 _RING_SPACE = 0x8000  #: bytes for the rings of one queue of at most 1024
@@ -50,16 +54,19 @@ class Ring:
 class VirtioDriver:
     """Drives ``device`` in a machine of its own; close it at the end."""
 
+    interface: ClassVar[type[Transport]] = VirtioFunction
+    main = 1 << 40  #: where the main BAR is at first
+
     def __init__(self, device: Device, memory: GuestMemory | None = None) -> None:
         self.device = device
         self.memory = memory or GuestMemory(MEMORY_SIZE)
         self.written: list[tuple[int, int]] = []  #: what the engine would be told
-        self.function = VirtioFunction(
-            device, DmaMemory(self.memory, lambda at, length: self.written.append((at, length)))
-        )
+        dma = DmaMemory(self.memory, lambda at, length: self.written.append((at, length)))
+        self.function = self.interface(device, dma)  # type: ignore[call-arg]
         self.addresses = AddressMap()
         windows = [Window(BarKind.MEM32, 0x8000_0000, 0x8000_0000, 1 << 24)]
         windows.append(Window(BarKind.MEM64, 1 << 40, 1 << 40, 1 << 24))
+        windows.append(Window(BarKind.IO, PORTS_BASE, PORTS_BASE, 1 << 20))
         self.bus = Bus(windows, self.addresses)
         self.line = False
         self.bus.add(self.function)
@@ -68,7 +75,7 @@ class VirtioDriver:
         self.interrupts: dict[int, int] = {}
         self._arrived = threading.Condition()
         self._buffers = _BUFFERS
-        self._main = 1 << 40
+        self._main = self.main
         assert self.function.msix is not None
         self.function.msix.resolve = self._resolve
 
@@ -131,6 +138,10 @@ class VirtioDriver:
             for at in range(0, 16, 8):
                 msix.store(16 * vector + at, entry[at : at + 8])
         self.function.config_write(self.function._msix_at + 2, 2, 0x8000)
+        self.set_config_vector()
+
+    def set_config_vector(self) -> None:
+        """Changes of the configuration are vector 0."""
         self.write(COMMON + 0x10, 2, 0)
 
     def wait(self, seconds: float = TIMEOUT) -> None:
@@ -178,14 +189,18 @@ class VirtioDriver:
         base = _RINGS + index * _RING_SPACE
         ring = Ring(index, size, base, base + 16 * size, base + 16 * size + 6 + 2 * size + 2 & -4)
         self.memory.fill(base, _RING_SPACE)
-        self.write(COMMON + 0x18, 2, size)
+        self._tell(ring)
+        self.rings[index] = ring
+        return ring
+
+    def _tell(self, ring: Ring) -> None:
+        """Give the selected queue the addresses."""
+        self.write(COMMON + 0x18, 2, ring.size)
         for at, address in ((0x20, ring.desc), (0x28, ring.avail), (0x30, ring.used)):
             self.write(COMMON + at, 4, address & 0xFFFF_FFFF)
             self.write(COMMON + at + 4, 4, address >> 32)
-        self.write(COMMON + 0x1A, 2, index + 1)
+        self.write(COMMON + 0x1A, 2, ring.index + 1)
         self.write(COMMON + 0x1C, 2, 1)
-        self.rings[index] = ring
-        return ring
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -265,6 +280,78 @@ class VirtioDriver:
         used, written = self.wait_used(ring)
         assert used == head
         return written, [self.memory.read(*space) for space in ring.heads.pop(head)]
+
+
+class LegacyDriver(VirtioDriver):
+    """The same by the ports of a legacy device."""
+
+    interface = LegacyFunction
+    main = PORTS_BASE
+
+    def config(self, offset: int, size: int) -> int:
+        """Device configuration: behind the vectors, which are there with MSI-X."""
+        msix = self.function.msix
+        assert msix is not None
+        return self.read(legacy.CONFIG + 4 * msix.enabled + offset, size)
+
+    @property
+    def status(self) -> int:
+        """The device status."""
+        return self.read(legacy.STATUS, 1)
+
+    @status.setter
+    def status(self, value: int) -> None:
+        self.write(legacy.STATUS, 1, value)
+
+    def isr(self) -> int:
+        """Read (and so clear) the interrupt status."""
+        return self.read(legacy.ISR, 1)
+
+    def set_config_vector(self) -> None:
+        """Changes of the configuration are vector 0."""
+        self.write(legacy.CONFIG, 2, 0)
+
+    def features(self) -> int:
+        """What the device offers."""
+        return self.read(legacy.FEATURES, 4)
+
+    def accept(self, features: int) -> None:
+        """What the driver accepts."""
+        self.write(legacy.ACCEPTED, 4, features)
+
+    def start(
+        self, features: int | None = None, *, msix: bool = True, size: int | None = None
+    ) -> LegacyDriver:
+        """All that a driver does (3.1.2); queues have the device's size."""
+        self.status = 0
+        self.status = ACKNOWLEDGE
+        self.status = ACKNOWLEDGE | DRIVER
+        self.accept(self.features() if features is None else features)
+        if msix:
+            self.use_msix()
+        for index in range(len(self.device.queues)):
+            self.set_up(index)
+        self.status = ACKNOWLEDGE | DRIVER | DRIVER_OK
+        return self
+
+    def set_up(self, index: int, size: int | None = None) -> Ring:
+        """Give a queue its rings."""
+        self.write(legacy.SELECT, 2, index)
+        size = self.read(legacy.SIZE, 2)
+        base = _RINGS + index * _RING_SPACE
+        avail = base + 16 * size
+        ring = Ring(index, size, base, avail, -(-(avail + 6 + 2 * size) // 4096) * 4096)
+        self.memory.fill(base, _RING_SPACE)
+        msix = self.function.msix
+        if msix is not None and msix.enabled:
+            self.write(legacy.CONFIG + 2, 2, index + 1)
+        self.write(legacy.ADDRESS, 4, base // 4096)
+        self.rings[index] = ring
+        return ring
+
+    def notify(self, index: int) -> None:
+        """Tell the device."""
+        self.write(legacy.NOTIFY, 2, index)
 
 
 def main_bar(driver: VirtioDriver) -> Region | None:

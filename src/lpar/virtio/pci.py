@@ -17,7 +17,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from lpar.pci import BarKind, Function, Identity
 from lpar.virtio.device import CONFIG_LIMIT, F_RING_RESET, F_VERSION_1, FEATURES_OK, Device
@@ -38,21 +38,30 @@ ISR_QUEUE, ISR_CONFIG = 1, 2
 COMMON_SIZE = 0x3C
 
 
-class VirtioFunction(Function):
-    """A virtio device as a PCI function; it is the device's ``Transport``."""
+class _Selected(Protocol):
+    """What a transport's registers are to the base: they can be reset and saved."""
 
-    def __init__(self, device: Device, memory: DmaMemory) -> None:
-        identity = Identity(
-            VENDOR,
-            DEVICE_BASE + device.id,
-            device.class_code,
-            revision=1,
-            subsystem_vendor=VENDOR,
-            subsystem=DEVICE_BASE + device.id,
-        )
+    def reset(self) -> None:
+        """As after power on."""
+
+    def save(self) -> list[int]:
+        """Plain data."""
+
+    def restore(self, data: list[int]) -> None:
+        """Take it back."""
+
+
+class Transport(Function):
+    """What the modern and the legacy function share: vectors, interrupts, reset, state.
+
+    It is the device's ``Transport``.  ``_add_bars`` gives it BARs and ``_registers``.
+    """
+
+    _registers: _Selected
+
+    def __init__(self, identity: Identity, device: Device, memory: DmaMemory) -> None:
         super().__init__(identity, vectors=min(len(device.queues) + 1, MAX_VECTORS))
         self.device = device
-        self._registers = Registers(self)
         self._isr = 0
         self._isr_lock = threading.Lock()
         self._queue_vectors = [NO_VECTOR] * len(device.queues)
@@ -62,22 +71,11 @@ class VirtioFunction(Function):
         device.attach(memory, self)
 
     def _add_bars(self) -> None:
-        assert self.msix is not None
-        self.add_bar(_MSIX_BAR, BarKind.MEM32, BAR_SIZE, _MsixBar(self))
-        self.use_msix(_MSIX_BAR, 0, _PBA)
-        self.add_bar(_MAIN_BAR, BarKind.MEM64, BAR_SIZE, self._registers)
-        queues = max(len(self.device.queues), 1)
-        self._add_window(CFG_COMMON, COMMON, COMMON_SIZE)
-        self._add_window(CFG_ISR, ISR, 1)
-        self._add_window(CFG_DEVICE, DEVICE, max(len(self.device.config), 4))
-        self._add_window(CFG_NOTIFY, NOTIFY, 4 * queues, struct.pack("<I", 4))
-        body = struct.pack("<BBBxxxII", 20, CFG_PCI, 0, 0, 0) + bytes(4)
-        writable = bytes((0, 0, 0xFF, 0, 0, 0)) + b"\xff" * 12
-        self._pci_cfg = self.add_capability(_CAP_VENDOR, body, writable)
+        raise NotImplementedError
 
-    def _add_window(self, kind: int, offset: int, size: int, extra: bytes = b"") -> None:
-        body = struct.pack("<BBBxxx", 16 + len(extra), kind, _MAIN_BAR) + struct.pack("<II", offset, size)
-        self.add_capability(_CAP_VENDOR, body + extra)
+    def _add_msix_bar(self, index: int) -> None:
+        self.add_bar(index, BarKind.MEM32, BAR_SIZE, _MsixBar(self))
+        self.use_msix(index, 0, _PBA)
 
     # -- interrupts (Transport) ----------------------------------------------------------------
 
@@ -127,6 +125,51 @@ class VirtioFunction(Function):
         self._registers.reset()
         self.take_isr()
 
+    # -- state -----------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Plain data of function and device."""
+        return {
+            **super().save(),
+            "isr": self._isr,
+            "vectors": [self._config_vector, *self._queue_vectors],
+            "registers": self._registers.save(),
+            "device": self.device.save(),
+        }
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Take the state back."""
+        self._isr = data["isr"]
+        self._config_vector, *self._queue_vectors = data["vectors"]
+        self._registers.restore(data["registers"])
+        super().restore(data)
+        self.device.restore(data["device"])
+
+
+class VirtioFunction(Transport):
+    """A virtio device as a PCI function, by the modern interface."""
+
+    def __init__(self, device: Device, memory: DmaMemory) -> None:
+        number = DEVICE_BASE + device.id
+        super().__init__(Identity(VENDOR, number, device.class_code, 1, VENDOR, number), device, memory)
+
+    def _add_bars(self) -> None:
+        self._add_msix_bar(_MSIX_BAR)
+        self._registers: Registers = Registers(self)
+        self.add_bar(_MAIN_BAR, BarKind.MEM64, BAR_SIZE, self._registers)
+        queues = max(len(self.device.queues), 1)
+        self._add_window(CFG_COMMON, COMMON, COMMON_SIZE)
+        self._add_window(CFG_ISR, ISR, 1)
+        self._add_window(CFG_DEVICE, DEVICE, max(len(self.device.config), 4))
+        self._add_window(CFG_NOTIFY, NOTIFY, 4 * queues, struct.pack("<I", 4))
+        body = struct.pack("<BBBxxxII", 20, CFG_PCI, 0, 0, 0) + bytes(4)
+        writable = bytes((0, 0, 0xFF, 0, 0, 0)) + b"\xff" * 12
+        self._pci_cfg = self.add_capability(_CAP_VENDOR, body, writable)
+
+    def _add_window(self, kind: int, offset: int, size: int, extra: bytes = b"") -> None:
+        body = struct.pack("<BBBxxx", 16 + len(extra), kind, _MAIN_BAR) + struct.pack("<II", offset, size)
+        self.add_capability(_CAP_VENDOR, body + extra)
+
     # -- the window in configuration space (4.1.4.9) ---------------------------------------------
 
     def config_read(self, offset: int, size: int) -> int:
@@ -153,26 +196,6 @@ class VirtioFunction(Function):
         length = self.get(self._pci_cfg + 12, 4)
         good = bar == _MAIN_BAR and length in (1, 2, 4) and at % length == 0 and at + length <= BAR_SIZE
         return at, length if good else 0
-
-    # -- state -----------------------------------------------------------------------------------
-
-    def save(self) -> dict[str, Any]:
-        """Plain data of function and device."""
-        return {
-            **super().save(),
-            "isr": self._isr,
-            "vectors": [self._config_vector, *self._queue_vectors],
-            "registers": self._registers.save(),
-            "device": self.device.save(),
-        }
-
-    def restore(self, data: dict[str, Any]) -> None:
-        """Take the state back."""
-        self._isr = data["isr"]
-        self._config_vector, *self._queue_vectors = data["vectors"]
-        self._registers.restore(data["registers"])
-        super().restore(data)
-        self.device.restore(data["device"])
 
 
 class _MsixBar:
