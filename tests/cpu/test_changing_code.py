@@ -158,6 +158,20 @@ def test_memory_that_the_machine_wrote(machine: tuple[Bench, bool]) -> None:
     assert call(bench) == 2
 
 
+def test_many_pages_that_a_device_wrote() -> None:
+    """Code in one of them: it is forgotten whatever part of the page was written."""
+    bench = Bench()
+    bench.fill_vectors()
+    for start, length in ((FUNCTION - 0x2F10, 0x6000), (FUNCTION - 4, 8), (FUNCTION, 1 << 16), (0, 1 << 20)):
+        function(bench, False, [LI1, BLR])
+        bench.memory.write(FUNCTION, LI2.to_bytes(4, "little"))
+        Upkeep(bench.engine).memory_written(start, length)
+        assert call(bench) == 2
+        bench.put_code(FUNCTION, [LI1, BLR], little=True)
+        Upkeep(bench.engine).memory_written(FUNCTION, 4)
+    bench.close()
+
+
 # -- two vCPUs ----------------------------------------------------------------------------------------
 
 

@@ -97,9 +97,10 @@ def _make_test(lpar: Lpar, root: str, where: Path) -> None:
 
 def _run(session: Session, line: str, limit: float = 120, status: int = 0) -> str:
     session.send(f"{line}; echo '<'end $?'>'")
-    found = session.expect(r"([\s\S]*?<end (\d+)>)", limit)
-    assert int(found[2]) == status, found[1]
-    return found[1]
+    found = session.expect(r"<end (\d+)>", limit)
+    printed = found.string[: found.start()]
+    assert int(found[1]) == status, printed
+    return printed
 
 
 def test_status_streams_and_folder(lpar: Lpar, debian: str, tmp_path: Path) -> None:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import ctypes
+import re
 
 from lpar.cpu.engine import Engine
 
 PAGE = 4096
+_MARKED = re.compile(rb"[^\0]")  #: in the flags: a page with decoded code
 
 
 class Upkeep:
@@ -34,11 +36,12 @@ class Upkeep:
     def memory_written(self, address: int, length: int) -> None:
         """RAM was written: forget the decoded instructions there."""
         end = address + length
-        while address < end:
-            step = min(PAGE - address % PAGE, end - address)
-            if self._flags[address // PAGE]:
-                self._stored_code(self._state, address, step)
-            address += step
+        first, last = address // PAGE, (end + PAGE - 1) // PAGE
+        if last - first == 1 and not self._flags[first]:
+            return  # the most of what devices write
+        for found in _MARKED.finditer(self._flags, first, last):
+            start = max(found.start() * PAGE, address)
+            self._stored_code(self._state, start, min(found.end() * PAGE, end) - start)
 
 
 class TableLock:

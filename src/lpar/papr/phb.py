@@ -12,6 +12,7 @@ the DMA window (``tce``) is there for guests that set it up anyway.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,7 @@ class HostBridge:
         ]
         self.bus = Bus(self.windows, addresses)
         self.window = TceTable(LIOBN, DMA_WINDOW)
+        self.lock = threading.RLock()  #: of messages: vCPUs ask for them at the same time
         self._xics = xics
         self._lines = [_Line(source) for source in xics.allocate_block(LSIS, level=True)]
         self._messages: dict[int, Messages] = {}
@@ -104,10 +106,14 @@ class HostBridge:
 
     def give_messages(self, devfn: int, count: int) -> None:
         """New sources for ``count`` vectors of a function, in place of those it had."""
-        self.take_messages(devfn)
-        sources = tuple(self._xics.allocate_block(count))
-        self._messages[devfn] = Messages(sources, msix=True)
-        self._sources.update({source.number: source for source in sources})
+        with self.lock:
+            self.take_messages(devfn)
+            sources = tuple(self._xics.allocate_block(count))
+            self._messages[devfn] = Messages(sources, msix=True)
+            self._sources.update({source.number: source for source in sources})
+            self._set_messages(devfn, sources)
+
+    def _set_messages(self, devfn: int, sources: tuple[Source, ...]) -> None:
         msix = self.bus.functions[devfn].msix
         if msix is not None:
             for vector, source in enumerate(sources):
@@ -115,13 +121,14 @@ class HostBridge:
 
     def take_messages(self, devfn: int) -> None:
         """A function has no messages any more."""
-        old = self._messages.pop(devfn, None)
-        if old is None:
-            return
-        for source in old.sources:
-            del self._sources[source.number]
-            self._xics.free(source)
-        self._look_up_all()
+        with self.lock:
+            old = self._messages.pop(devfn, None)
+            if old is None:
+                return
+            for source in old.sources:
+                del self._sources[source.number]
+                self._xics.free(source)
+            self._look_up_all()
 
     def _look_up_all(self) -> None:
         for _, function in self.bus:

@@ -108,9 +108,10 @@ def rtas_ibm_change_msi(p: Partition, vcpu: Vcpu, a: Args) -> Result:
         return n.RTAS_SUCCESS, 0, sequence + 1, 0
     if function.msix is None or change == CHANGE_MSI:
         return n.RTAS_HW_ERROR
-    most = min(function.msix.count, bridge.spare_messages())
-    if wanted <= most:
-        bridge.give_messages(devfn, wanted)
+    with bridge.lock:
+        most = min(function.msix.count, bridge.spare_messages())
+        if wanted <= most:
+            bridge.give_messages(devfn, wanted)
     return n.RTAS_SUCCESS, min(wanted, most), sequence + 1, TYPE_MSIX
 
 
