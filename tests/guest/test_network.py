@@ -7,11 +7,19 @@ import hashlib
 import http.server
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.guest.conftest import Boot
+from tests.guest.test_machines import BROKEN
+
+from lpar.cli.kernels import Kernel
+from lpar.testing.console import Session
+from lpar.testing.shell import LPAR, Shell
 
 SIZE = 20_000_000
 UP = "modprobe virtio_pci; modprobe virtio_net; ip link set eth0 up; udhcpc -i eth0 -n -q -s /bin/true"
@@ -74,3 +82,56 @@ def test_user_network(boot: Boot, pages: int) -> None:
     with socket.create_connection(("127.0.0.1", port), 30) as peer:
         assert peer.recv(1000).startswith(b"Linux version")
     assert shell.power_off() == 0
+
+
+_SERVER = """
+import hashlib, socket, sys, threading
+data = open(sys.argv[1], "rb").read()
+with socket.create_server(("192.168.77.1", 7000)) as server:
+    print("ready", flush=True)
+    connection, _ = server.accept()
+    with connection:
+        send = lambda: (connection.sendall(data), connection.shutdown(socket.SHUT_WR))
+        sender = threading.Thread(target=send)
+        sender.start()
+        got = hashlib.sha256()
+        while piece := connection.recv(1 << 20):
+            got.update(piece)
+        sender.join()
+print(got.hexdigest())
+"""
+
+
+def _may_make_taps() -> bool:
+    """Whether a network name space of our own and a tap in it can be had."""
+    words = ["unshare", "--net", "ip", "tuntap", "add", "dev", "lpar0", "mode", "tap"]
+    try:
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def test_tap(debian_kernel: Kernel, tmp_path: Path) -> None:
+    """A tap in a name space of its own: ping, 20 MB both ways at once in large segments, sums."""
+    if not _may_make_taps():
+        pytest.skip("no tap interface to be had here")
+    data = random.Random(5).randbytes(SIZE)
+    (tmp_path / "data").write_bytes(data)
+    command = [*LPAR, "boot", "linux", "-n", "tap,host_ip=192.168.77.1", "--9p", f"{tmp_path},here,ro"]
+    with Session(["unshare", "--net", *command]) as session:
+        shell = Shell(session).ready()
+        shell.run("ip link set eth0 up; ip addr add 192.168.77.15/24 dev eth0")
+        shell.run("mkdir -p /s; mount -t 9p -o trans=virtio,version=9p2000.L here /s")
+        assert "1 packets received" in shell.run("ping -c 1 -s 8000 192.168.77.1")
+        inside = ["nsenter", "-t", str(session.process.pid), "-n"]
+        program = [*inside, sys.executable, "-c", _SERVER, str(tmp_path / "data")]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            got = shell.run("nc 192.168.77.1 7000 < /s/data | sha256sum", 300)
+            sent = server.stdout.readline().strip()
+        assert got.split()[0] == sent == hashlib.sha256(data).hexdigest()
+        segments = int(shell.run("cat /sys/class/net/eth0/statistics/rx_packets"))
+        assert segments < SIZE // 1460, "one for each MTU: the offload is not used"
+        assert not BROKEN.search(shell.run("dmesg"))
+        assert shell.power_off() == 0
