@@ -50,6 +50,17 @@ def emulator(little: bool) -> str:
     return str(newer) if newer.exists() else installed(name + "-static")
 
 
+def system() -> list[str]:
+    """The command of qemu-system-ppc64: what ``scripts/judge system`` fetched and its libraries, or ours."""
+    root = fetched()
+    program = root / "usr/bin/qemu-system-ppc64"
+    if not program.exists():
+        return [installed("qemu-system-ppc64")]
+    library = root / "usr/lib/x86_64-linux-gnu"
+    loader = [str(library / "ld-linux-x86-64.so.2"), "--library-path", str(library)]
+    return [*loader, str(program), "-L", str(root / "usr/share/qemu")]
+
+
 @functools.cache
 def version(little: bool = True) -> int:
     """The emulator's major version."""

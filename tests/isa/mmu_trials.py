@@ -23,10 +23,11 @@ from lpar.cpu import layout
 from lpar.host.memory import GuestMemory
 
 RAM = 128 << 20
-TABLE, ROOT, DIRECTORY, MIDDLE, LEAVES = 0x20000, 0x30000, 0x40000, 0x41000, 0x42000
+TABLE, ROOT, DIRECTORY, MIDDLE, LEAVES, LEAVES64 = 0x20000, 0x30000, 0x40000, 0x41000, 0x42000, 0x43000
 TRIALS, RESULTS, DONE, CODE = 0x100000, 0x180000, 0x1FF000, 0x4000
 FRAMES = 0x2000000  #: real pages that are mapped, 2 MiB aligned
 LOAD, STORE, RESERVE, FETCH = 0x5000, 0x5040, 0x5080, 0
+LARGE = 510  #: which 2 MiB have pages of 64 KiB
 MAPPED = 511 << 12  #: where problem state finds the code of accesses
 H_REGISTER_PROC_TBL, RADIX_GTSE, MARK = 0x37C, 0x1D, 0x5EED
 VALID, LEAF = 1 << 63, 1 << 62
@@ -115,29 +116,30 @@ def image(trials: Sequence[Trial]) -> bytes:
 
 
 def tables(made: bytearray) -> None:
-    """Process 0: 52 bits, levels of 13, 9, 9 and 9 bits; one table of each level."""
+    """Process 0: 52 bits, levels of 13, 9, 9 and 9 bits (or 5: 64 KiB pages); one table of each level."""
     struct.pack_into(">Q", made, TABLE, 2 << 61 | 5 << 5 | ROOT | 13)
     struct.pack_into(">Q", made, ROOT, VALID | DIRECTORY | 9)
     struct.pack_into(">Q", made, DIRECTORY, VALID | MIDDLE | 9)
     struct.pack_into(">Q", made, MIDDLE, VALID | LEAVES | 9)
+    struct.pack_into(">Q", made, MIDDLE + 8 * LARGE, VALID | LEAVES64 | 5)
     struct.pack_into(">Q", made, LEAVES + 8 * 511, VALID | LEAF | LOAD | 0x180 | PAGE_R | PAGE_X)
 
 
-def random_trial(rng: random.Random) -> Trial:
-    """A PTE of 4 KiB, 2 MiB or 1 GiB and an access to it (or now and then beside it)."""
-    level = rng.choice((3, 3, 3, 2, 1))
-    index = rng.randrange(1, 500)
-    table, shift = {3: (LEAVES, 12), 2: (MIDDLE, 21), 1: (DIRECTORY, 30)}[level]
-    real = {3: FRAMES + 0x1000 * rng.randrange(64), 2: FRAMES, 1: 0}[level]
+def random_trial(rng: random.Random, touch: bool = True) -> Trial:
+    """A PTE of 4 KiB, 64 KiB, 2 MiB or 1 GiB and an access to it (or now and then beside it).
+
+    ``touch``: R and C may be 0.
+    """
+    size = rng.choice((12, 12, 12, 16, 16, 21, 30))
+    index = rng.randrange(1, 500 if size != 16 else 32)
+    table = {12: LEAVES, 16: LEAVES64, 21: MIDDLE, 30: DIRECTORY}[size]
+    real = {12: FRAMES + 0x1000 * rng.randrange(64), 16: FRAMES + 0x10000 * rng.randrange(4)}.get(size, 0)
+    real = FRAMES if size == 21 else real
     access = rng.choice((rng.getrandbits(4), 7, 15, 6, 4))
-    touched = rng.choice((0x180, 0x180, 0x100, 0x80, 0))
+    touched = rng.choice((0x180, 0x180, 0x100, 0x80, 0)) if touch else 0x180
     pte = (VALID if rng.random() < 0.95 else 0) | LEAF | real | touched | access | rng.getrandbits(1) << 61
-    offset = {
-        3: 0x20 * rng.randrange(100),
-        2: 0x1000 * rng.randrange(64),
-        1: FRAMES + 0x20 * rng.randrange(99),
-    }[level]
-    ea = (index << shift) + offset
+    offset = {12: 0, 16: 0x1000 * rng.randrange(16), 21: 0x1000 * rng.randrange(64), 30: FRAMES}[size]
+    ea = (index << size) + offset + 0x20 * rng.randrange(100) + (LARGE << 21 if size == 16 else 0)
     if rng.random() < 0.05:
         ea |= rng.choice((1 << 62, 1 << 63, 3 << 62, 1 << 53, 1 << 52, 1 << 51))
     code = rng.choice((LOAD, LOAD, STORE, STORE, RESERVE, FETCH))
@@ -149,7 +151,7 @@ def random_trial(rng: random.Random) -> Trial:
     return Trial(table + 8 * index, pte, amr, iamr, ea, msr, code or ea)
 
 
-def frames() -> bytes:
+def real_frames() -> bytes:
     """What the mapped pages hold: system calls, so that a fetch ends, too."""
     return struct.pack(">I", 0x44000002) * (0x40000 // 4)
 
@@ -190,24 +192,32 @@ def run_here(trials: Sequence[Trial], model: str = "POWER9") -> list[dict[str, i
 def load(memory: GuestMemory, firmware: bytes) -> None:
     """Put the firmware and the mapped pages."""
     memory.write(0, firmware)
-    memory.write(FRAMES, frames())
+    memory.write(FRAMES, real_frames())
 
 
-def run_qemu(trials: Sequence[Trial], cpu: str = "power9") -> list[dict[str, int]]:
-    """The trials on qemu-system-ppc64; its memory is read through the monitor.  Raises RuntimeError."""
+def run_qemu(trials: Sequence[Trial], qemu: Sequence[str], cpu: str = "power9") -> list[dict[str, int]]:
+    """The trials on qemu-system-ppc64.  Raises RuntimeError."""
+    return rows(qemu_memory(image(trials), "pseries", cpu, FRAMES, qemu), len(trials))
+
+
+def qemu_memory(image: bytes, machine: str, cpu: str, at: int, command: Sequence[str]) -> bytes:
+    """The results that firmware leaves on qemu-system-ppc64, read through its monitor; frames lie ``at``.
+
+    Raises RuntimeError.
+    """
     with tempfile.TemporaryDirectory(prefix="lpar-mmu-") as work:
         firmware, pages, saved = Path(work, "fw"), Path(work, "pages"), Path(work, "saved")
-        firmware.write_bytes(image(trials))
-        pages.write_bytes(frames())
+        firmware.write_bytes(image)
+        pages.write_bytes(real_frames())
         words = [
-            "qemu-system-ppc64", "-M", "pseries", "-cpu", cpu, "-accel", "tcg,thread=single", "-m", "256",
+            *command, "-M", machine, "-cpu", cpu, "-accel", "tcg,thread=single", "-m", "256",
             "-nodefaults", "-display", "none", "-bios", str(firmware), "-monitor", "stdio",
-            "-device", f"loader,file={pages},addr={FRAMES:#x},force-raw=on",
+            "-device", f"loader,file={pages},addr={at:#x},force-raw=on",
         ]  # fmt: skip
         quiet = subprocess.DEVNULL
         qemu = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, text=True)
         try:
-            return rows(_saved(qemu, saved), len(trials))
+            return _saved(qemu, saved)
         finally:
             qemu.kill()
             qemu.communicate()

@@ -97,6 +97,16 @@ def _relocate(data: bytes, sections: list[Section], rela: Section, image: bytear
         struct.pack_into("<i", image, where, distance)
 
 
+def _roomy(libc: ctypes.CDLL) -> int:
+    """An address with a GiB free on both sides, for what others must be near; 0: wherever the host likes."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    found = libc.mmap(None, 2 << 30, 0, flags, -1, 0)
+    if found in (None, ctypes.c_void_p(-1).value):
+        return 0
+    libc.munmap(ctypes.c_void_p(found), ctypes.c_size_t(2 << 30))
+    return int(found) + (1 << 30)
+
+
 class Arena:
     """A stretch of executable memory within reach (2 GiB) of ``near`` (0: anywhere).  Raises OSError."""
 
@@ -107,7 +117,7 @@ class Arena:
         protection = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
         for distance in (256 << 20, -(512 << 20), 1 << 30, -(1 << 30)):
-            hint = (near + distance) & ~0xFFFF if near else 0
+            hint = (near + distance) & ~0xFFFF if near else _roomy(libc)
             found = libc.mmap(hint, size, protection, flags, -1, 0)
             if found in (None, ctypes.c_void_p(-1).value):
                 raise OSError(ctypes.get_errno(), "no executable memory")

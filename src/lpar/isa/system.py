@@ -21,6 +21,7 @@ MSR_WRITABLE = (
     | MSR_IR | MSR_DR | 4 | MSR_RI | MSR_LE
 )  # fmt: skip
 FSCR_SCV = 1 << 12
+LPCR_GTSE = 1 << 10
 
 
 def relocate_if_problem(msr: Any) -> Any:
@@ -109,8 +110,15 @@ def attn(cpu: Any) -> None:
 # -- translation ----------------------------------------------------------------------------------
 
 
+def need_gtse(cpu: Any) -> None:
+    """tlbie and tlbsync are the hypervisor's unless LPCR[GTSE] gives them to the guest (3.0B, 5.9.3.3)."""
+    if (cpu.lpcr & LPCR_GTSE) == 0:
+        cpu.program("privileged")
+
+
 @instruction("tlbie", 31, 306, form="X", needs="PRIV")
 def tlbie(cpu: Any, RS: Any, RB: Any, RIC: Any, R: Any) -> None:
+    need_gtse(cpu)
     cpu.tlbie(cpu.gpr[RB], cpu.gpr[RS], RIC, R, 1)
 
 
@@ -121,6 +129,7 @@ def tlbiel(cpu: Any, RS: Any, RB: Any, RIC: Any, R: Any) -> None:
 
 @instruction("tlbsync", 31, 566, form="X", needs="PRIV")
 def tlbsync(cpu: Any) -> None:
+    need_gtse(cpu)
     cpu.fence("sync")
 
 
