@@ -2,10 +2,10 @@
 """The compiled tier: finds hot places by sampling, compiles them in the background, installs them.
 
 Two daemon threads and a process for an engine.  The sampler asks running vCPUs, about a thousand times a
-second, to note at their next poll where they are (polls are at loop heads, calls and returns: where regions
-should begin), and installs what earlier runs compiled for pages that have just become code.  The compiler
-takes what was seen often, has it compiled (region_worker), leads the record of its entry to it, and keeps it
-for the next run.
+second (less often while nothing is new), to note at their next poll where they are (polls are at loop heads,
+calls and returns: where regions should begin), and installs what earlier runs compiled for pages that have
+just become code.  The compiler takes what was seen often, has it compiled (region_worker), leads the record
+of its entry to it, and keeps it for the next run.
 
 Rules of this file (against stale code): mark the page COMPILED, which fails for a page that is no code page
 any more; compare the words compiled with RAM; install by compare-and-swap on the entry's record; then mark
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
+CALM = 128  #: samples without news until the time between them grows by a PERIOD,
+SLOWEST = 4  #: up to so many
 SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
 PAGE = 4096
 THRESHOLD = 8  #: samples at one place before it is compiled, and then at each power of two
@@ -73,18 +75,25 @@ class Jit:
     # -- sampling ------------------------------------------------------------------------------------
     def _sample_loop(self) -> None:
         seen: dict[int, int] = {}
+        calm, known = 0, (0, 0)
         while not self._stop:
             self._recall_new_pages()
             running = [t for t in self.engine.threads if t.busy]
             for thread in running:
                 thread.request(layout.REQ_SAMPLE)
-            time.sleep(PERIOD if running else IDLE_PERIOD)
+            known, before = self._news(), known
+            calm = calm + 1 if known == before else 0
+            time.sleep(PERIOD * min(1 + calm // CALM, SLOWEST) if running else IDLE_PERIOD)
             for thread in self.engine.threads:
                 state = thread.state
                 n, last = state.get("n_samples"), seen.get(thread.index, 0)
                 for i in range(max(last, n - 64), n):
                     self._count(state.get("samples", i & 63))
                 seen[thread.index] = n
+
+    def _news(self) -> tuple[int, int]:
+        """What changes when the guest runs other code than before."""
+        return self._pages_seen, self.compiled
 
     def _count(self, record: int) -> None:
         n = self._counts.get(record, 0) + 1
