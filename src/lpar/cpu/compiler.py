@@ -93,16 +93,18 @@ def compile_region(module: Module) -> bytes:
 
 def define_run(module: Module) -> None:
     """``lp_run(state, base)``: the C entry that starts handlers; comes back when one returns."""
-    module.declare("@lp_enter", f"declare ghccc void @lp_enter({HANDLER_TYPES})")
-    flag = SLOTS["in_guest"].offset
+    module.declare("@lp_begin", f"declare ghccc void @lp_begin({HANDLER_TYPES})")
+    flag, running = SLOTS["in_guest"].offset, SLOTS["running"].offset
     module.define(
         "@lp_run",
         f"""define void @lp_run(ptr %s, i64 %base) nounwind {{
 entry:
   %flag = getelementptr i8, ptr %s, i64 {flag}
   %old = atomicrmw xchg ptr %flag, i64 1 seq_cst
-  call ghccc void @lp_enter(ptr %s, i64 0, i64 0, i64 0, i64 %base)
+  call ghccc void @lp_begin(ptr %s, i64 0, i64 0, i64 0, i64 %base)
   %new = atomicrmw xchg ptr %flag, i64 0 seq_cst
+  %running = getelementptr i8, ptr %s, i64 {running}
+  store i64 0, ptr %running
   ret void
 }}""",
     )

@@ -10,14 +10,12 @@ import ctypes
 import mmap
 import os
 import platform
-import select as poll
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lpar.cpu import build, layout, linker
+from lpar.cpu import build, layout, linker, native_time
 from lpar.cpu.arena import Arena
 from lpar.cpu.layout import STATE_SIZE, State
 from lpar.cpu.native_decode import RECORD_STRIDE
@@ -31,7 +29,6 @@ CODE_ROOM = 32 << 20  #: bytes of address space for the engine's own code
 TABLE_ROOM = 8 << 20  #: and for each of its tables
 UNITS_SIZE = 640 << 20  #: bytes of address space for units; taken as used
 UNITS_SHARE = 128 << 20  #: an engine's part of it
-RETRY = TICKS_PER_SECOND // 1000  #: look again after a millisecond at a vCPU that was told of its deadline
 
 
 _RETIRED: list[Region] = []
@@ -207,7 +204,6 @@ class Engine:
         self._rooms: list[tuple[int, int]] = []  # in the arena of units
         self._jit_wanted = False
         self._starting = threading.Lock()
-        self._shared[SHARED["timer_fd"] // 8] = self.timer.fd
 
     def share(self, name: str, value: int, index: int = 0) -> None:
         """Write a shared field."""
@@ -306,7 +302,6 @@ class Thread:
         self.block = Region(STATE_SIZE)
         self.state = State(self.block.address)
         self.index = index
-        self.running = False  #: inside ``run``: its decrementer counts
         self._parts = 0  # of the engine's code, when it last looked for an instruction that was missing
         self._run, self._base = engine.code.run, engine.code.base
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -351,6 +346,11 @@ class Thread:
         """Whether it executes guest code: neither in Python nor asleep."""
         return self.running and not self.state.get("ceded")
 
+    @property
+    def running(self) -> bool:
+        """Whether it is inside ``run``."""
+        return bool(self.state.get("running"))
+
     def set_links(self) -> None:
         """What compiled regions may call."""
         for i, address in enumerate(self.engine.code.link_addresses):
@@ -369,10 +369,7 @@ class Thread:
     def _run_once(self) -> int:
         state = self.state
         state.set("exit_reason", 0)
-        self.running = True
-        self.engine.timer.expect(state)
         self._run(state.address, self._base)
-        self.running = False
         return state.get("exit_reason")
 
     def request(self, bits: int) -> None:
@@ -395,60 +392,24 @@ class Thread:
 
 
 class Timer:
-    """The thread that notices decrementer deadlines while vCPUs run.
-
-    It sleeps until the earliest deadline of a running vCPU.  Whoever sets a nearer one than ``next_wake``
-    writes the eventfd: native code at mtdec, ``expect`` at entry.  While the thread scans, ``next_wake`` is
-    NEVER, so that no deadline set meanwhile goes unnoticed.
-    """
-
-    NEVER = (1 << 63) - 1
+    """The thread that notices decrementer deadlines while vCPUs run: native_time."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._next_wake = self.NEVER
-        engine.share("next_wake", self.NEVER)
-        self._stop = False
-        self._thread = threading.Thread(target=self._loop, name="lpar-timer", daemon=True)
+        self._engine = engine
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        engine.share("timer_fd", self._fd)
+        engine.share("next_wake", native_time.NEVER)
+        self._block = Region(STATE_SIZE)
+        state = State(self._block.address)
+        state.set("shared", engine.shared.address)
+        loop = engine.code.routine("timer_loop")
+        self._thread = threading.Thread(target=loop, args=(state.address,), name="lpar-timer", daemon=True)
         self._thread.start()
-
-    def expect(self, state: State) -> None:
-        """A vCPU with this state starts to run."""
-        if state.get("dec_deadline") - state.get("tb_offset") < self._next_wake:
-            os.eventfd_write(self.fd, 1)
-
-    def _loop(self) -> None:
-        while not self._stop:
-            timeout = self._scan()
-            if poll.select([self.fd], [], [], timeout)[0]:
-                os.eventfd_read(self.fd)
-
-    def _publish(self, wake: int) -> None:
-        self._next_wake = wake
-        self.engine.share("next_wake", wake)
-
-    def _scan(self) -> float | None:
-        """Request a poll of every vCPU whose deadline has passed; seconds until the next, or None."""
-        self._publish(self.NEVER)
-        now = time.monotonic_ns() * 64 // 125
-        nearest = self.NEVER
-        for thread in self.engine.threads:
-            state = thread.state
-            if not thread.busy or state.get("dec_level"):
-                continue
-            deadline = (state.get("dec_deadline") - state.get("tb_offset")) & ((1 << 64) - 1)
-            if deadline <= now or deadline >> 63:
-                thread.request(layout.REQ_INTERRUPT)
-                nearest = min(nearest, now + RETRY)
-            else:
-                nearest = min(nearest, deadline)
-        self._publish(nearest)
-        return None if nearest == self.NEVER else min((nearest - now) / TICKS_PER_SECOND, 3600.0)
 
     def close(self) -> None:
         """End the thread."""
-        self._stop = True
-        os.eventfd_write(self.fd, 1)
+        self._engine.share("stop", 1)
+        os.eventfd_write(self._fd, 1)
         self._thread.join()
-        os.close(self.fd)
+        os.close(self._fd)
+        self._block.retire()

@@ -73,6 +73,7 @@ ENGINE: dict[str, int] = {
     "fill_count": 0,  # how many; FILL_LOG: too many to tell
     "polls": 0,
     "in_guest": 0,
+    "running": 0,  # entered by Python and not back yet: its decrementer counts
     "index": 0,
     "isa": 0,  # 207, 300, 310
     "smp": 0,

@@ -152,6 +152,16 @@ def interrupts_wanted(cpu: Any) -> Any:
     return ((cpu.msr & MSR_EE) != 0) & ((cpu.pending | cpu.dec_level) != 0)
 
 
+@special("lp_begin")
+def begin(cpu: Any) -> None:
+    """Come from Python: from now on the timer thread minds the decrementer."""
+    cpu.running = 1
+    cpu.memory_fence()
+    if cpu.dec_level == 0:
+        native_time.wake_timer(cpu, cpu.dec_deadline)
+    cpu.leave("lp_enter")
+
+
 @special("lp_enter")
 def enter(cpu: Any) -> None:
     """Go on at ``pc`` with whatever mode MSR says; by single steps if it is traced (native_step)."""

@@ -25,8 +25,6 @@ H_CEDE, H_CONFER, H_PROD = 0xE0, 0xE4, 0xE8
 CALLS = frozenset({H_CEDE, H_PROD, H_CONFER}) | native_hpt.CALLS | native_term.CALLS
 MSR_EE = 1 << 15
 SPIN = 10_240  #: ticks (20 microseconds) that a vCPU of several looks around before it sleeps
-LONGEST = 3600 * 512_000_000  #: ticks of sleep at once
-POLLIN = 1
 
 
 @routine(args=(), returns=64)
@@ -95,14 +93,7 @@ def woken(cpu: Any) -> Any:
 def sleep(cpu: Any) -> None:
     """Sleep until the eventfd is written or DEC passes zero."""
     left = native_time.read_dec(cpu)
-    left = select(left.slt(0), 0, select(left > LONGEST, cpu.const(LONGEST), left))
-    seconds = left.udiv(512_000_000)
-    cpu.scratch[0] = seconds
-    cpu.scratch[1] = ((left - seconds * 512_000_000) * 125 + 63) >> 6
-    cpu.scratch[2] = cpu.wake_fd | (POLLIN << 32)
-    at = cpu.state_address("scratch")
-    cpu.libc("ppoll", at + 16, 1, at, 0)
-    cpu.libc("read", cpu.wake_fd, at, 8)
+    native_time.sleep_on(cpu, cpu.wake_fd, select(left.slt(0), 0, left))
 
 
 def _yield_count(cpu: Any, state: Any) -> tuple[Any, Any]:

@@ -2,8 +2,12 @@
 """Timebase and decrementer (Book III, chapter 7), native.
 
 The timebase counts 512 MHz ticks of the host's monotonic clock plus an offset.  The decrementer is kept as
-the timebase value at which DEC becomes negative; a timer thread of the engine sets the exit request when the
-earliest deadline passes.
+the timebase value at which DEC becomes negative; a timer thread of the engine requests a poll when the
+earliest deadline of a running vCPU passes.
+
+Rules of this file:
+* The timer thread sleeps until ``next_wake``.  Whoever sets a nearer deadline, or begins to run with one,
+  writes its eventfd.  While it looks at the vCPUs ``next_wake`` is NEVER, so that nothing goes unnoticed.
 """
 
 from __future__ import annotations
@@ -16,6 +20,10 @@ from lpar.isa.routine import routine
 from lpar.isa.values import select
 
 CLOCK_MONOTONIC = 1
+POLLIN = 1
+NEVER = (1 << 63) - 1
+LONGEST = 3600 * 512_000_000  #: ticks of sleep at once
+RETRY = 512_000  #: ticks until the timer looks again at a vCPU that was told of its deadline
 TIMER_SLACK = 10_240  #: ticks (20 microseconds): a later wake-up by this much is not worth a system call
 
 
@@ -68,6 +76,59 @@ def wake_timer(cpu: Any, deadline: Any) -> None:
         one = cpu.state_address("scratch") + 40
         cpu.scratch[5] = cpu.const(1)
         cpu.libc("write", fd, one, 8)
+
+
+@routine(args=(64, 64), returns=None)
+def sleep_on(cpu: Any, fd: Any, ticks: Any) -> None:
+    """Sleep until the eventfd is written or the time is over; what was written is taken."""
+    left = select(ticks > LONGEST, cpu.const(LONGEST), ticks)
+    seconds = left.udiv(512_000_000)
+    cpu.scratch[0] = seconds
+    cpu.scratch[1] = ((left - seconds * 512_000_000) * 125 + 63) >> 6
+    cpu.scratch[2] = fd | (POLLIN << 32)
+    at = cpu.state_address("scratch")
+    cpu.libc("ppoll", at + 16, 1, at, 0)
+    cpu.libc("read", fd, at, 8)
+
+
+@routine(args=(64, 64), returns=64)
+def look_at(cpu: Any, state: Any, now: Any) -> Any:
+    """Request a poll of the vCPU at ``state`` if its deadline has passed; when to look again (host ticks)."""
+    idle = cpu.raw_load(state + SLOTS["ceded"].offset, 64, 8) | cpu.raw_load(
+        state + SLOTS["dec_level"].offset, 64, 8
+    )
+    wake = cpu.const(NEVER)
+    if (cpu.raw_load(state + SLOTS["running"].offset, 64, 8) != 0) & (idle == 0):
+        deadline = cpu.raw_load(state + SLOTS["dec_deadline"].offset, 64, 8)
+        wake = deadline - cpu.raw_load(state + SLOTS["tb_offset"].offset, 64, 8)
+        if ~now.slt(wake):
+            cpu.raw_atomic("or", state + SLOTS["exit_request"].offset, cpu.const(REQ_INTERRUPT))
+            wake = now + RETRY
+    return wake
+
+
+@routine(args=(), returns=64)
+def look_at_all(cpu: Any) -> Any:
+    """Request polls of all vCPUs whose deadlines have passed; ticks until the next, from now on published."""
+    next_wake = shared_field(cpu, "next_wake")
+    cpu.raw_atomic("xchg", next_wake, cpu.const(NEVER))
+    now, nearest = timebase(cpu), cpu.const(NEVER)
+    total = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
+    n = cpu.const(0)
+    while n < total:
+        wake = look_at(cpu, cpu.raw_load(shared_field(cpu, "states") + n * 8, 64, 8), now)
+        nearest = select(wake < nearest, wake, nearest)
+        n = n + 1
+    cpu.raw_atomic("xchg", next_wake, nearest)
+    return nearest - now
+
+
+@routine(args=(), returns=None)
+def timer_loop(cpu: Any) -> None:
+    """The timer thread, on a state block of its own, until the shared ``stop``."""
+    while cpu.raw_load(shared_field(cpu, "stop"), 64, 8) == 0:
+        left = look_at_all(cpu)
+        sleep_on(cpu, cpu.raw_load(shared_field(cpu, "timer_fd"), 64, 8), left)
 
 
 @routine(args=(64,), returns=None)
