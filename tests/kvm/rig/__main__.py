@@ -42,7 +42,7 @@ def command(kernel: Path, initrd: Path, what: str, *, pr: bool) -> list[str]:
 def by_lpar(kernel: Path, initrd: Path, what: str) -> list[str]:
     """Our own engine as the host."""
     params = f"console=hvc0 rdinit=/init rig={what}"
-    run = [sys.executable, "-m", "lpar", "run", "--accel", "interp", "--cpu", "POWER8", "-m", "4G"]
+    run = [sys.executable, "-m", "lpar", "run", "--cpu", "POWER8", "-m", "4G"]
     return [*run, "-k", str(kernel), "-i", str(initrd), "-p", params]
 
 
