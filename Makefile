@@ -42,7 +42,7 @@ test-debian:
 
 fuzz-isa:
 	@scripts/setup test
-	@scripts/judge
+	@scripts/judge system
 	PYTHONPATH=src:. $(BIN)/python -m tests.isa.fuzz $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(BIG),--big --tiers interpreter) $(FUZZFLAGS)
 
 testfloat:

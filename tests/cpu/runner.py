@@ -33,7 +33,7 @@ SF, VEC, VSX, EE, PR, FP, ME, IR, DR, RI, LE = (
     1 << 63, 1 << 25, 1 << 23, 1 << 15, 1 << 14, 1 << 13, 1 << 12, 1 << 5, 1 << 4, 2, 1,
 )  # fmt: skip
 LPCR_HR, LPCR_UPRT, LPCR_LD = 1 << 20, 1 << 22, 1 << 17
-FSCR_PREFIX = 1 << 13
+FSCR = 1 << 13 | 1 << 8  #: offers prefixed instructions and TAR
 SC1 = 0x44000022  #: ``sc 1``
 TABLES = 0x20000  #: guest real: process table, then the radix tree
 PAGES = (0x40000, 0x52000, 0x61000)  #: guest real pages of the buffer, apart on purpose
@@ -285,7 +285,7 @@ class Cases:
         for name in _SCALARS:
             state.set(name, getattr(before, name))
         state.set("msr", MSR | SF * wide | LE * little)
-        state.set("fscr", FSCR_PREFIX)
+        state.set("fscr", FSCR)
         state.set("pc", CODE)
         data = before.memory.ljust(self.pages * 0x1000, b"\0")
         for n in range(self.pages):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from tests.cpu.runner import FP, FSCR_PREFIX, LE, LPCR_HR, PR, SC1, SF, Bench
+from tests.cpu.runner import FP, FSCR, LE, LPCR_HR, PR, SC1, SF, Bench
 
 from lpar.cpu import layout
 
@@ -29,7 +29,7 @@ def pli_3(value: int) -> tuple[int, int]:
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     made = Bench(RAM, request.param)
     made.fill_vectors()
-    made.thread.state.set("fscr", FSCR_PREFIX)
+    made.thread.state.set("fscr", FSCR)
     yield made
     made.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lpar.isa.common import need_tar
 from lpar.isa.registry import instruction
 from lpar.isa.values import select
 
@@ -74,6 +75,7 @@ def bcctr(cpu: Any, BOC: int, BI: Any, LK: int) -> None:
 
 @instruction("bctar{l}", 19, 560, form="XL")
 def bctar(cpu: Any, BOC: int, BI: Any, LK: int) -> None:
+    need_tar(cpu)
     if LK:
         cpu.lr = cpu.nia
     if ctr_ok(cpu, BOC) & cond_ok(cpu, BOC, BI):

@@ -7,6 +7,15 @@ from typing import Any
 
 from lpar.isa.values import concat, select
 
+FSCR_TAR, TAR_CAUSE = 8, 8  #: bit number from the least significant end; for FSCR[IC]
+
+
+def need_tar(cpu: Any) -> None:
+    """Facility unavailable interrupt unless FSCR offers TAR to problem state."""
+    if cpu.msr.bit(14) & ~cpu.fscr.bit(FSCR_TAR):
+        cpu.facility(TAR_CAUSE)
+
+
 LT, GT, EQ, SO = 8, 4, 2, 1
 
 

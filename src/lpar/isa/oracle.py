@@ -11,6 +11,7 @@ import functools
 import secrets
 from typing import Any
 
+from lpar.isa.common import FSCR_TAR
 from lpar.isa.registry import INSTRUCTIONS, Instruction, field_value
 from lpar.isa.state import FIELDS
 from lpar.isa.values import Bits
@@ -106,6 +107,7 @@ class Oracle:
         self._length = 4
         self._timebase = 0
         self._reservation: tuple[int, int, int] | None = None
+        self._s["fscr"][0] = 1 << FSCR_TAR
         self._s["msr"][0] = MSR_SF | MSR_VEC | MSR_VSX | MSR_FP | MSR_PR | MSR_EE | (MSR_LE if little else 0)
 
     # -- registers -------------------------------------------------------------------------------

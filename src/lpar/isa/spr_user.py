@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lpar.isa.common import need_tar
 from lpar.isa.registry import instruction
 from lpar.isa.values import concat, select
 
@@ -113,11 +114,13 @@ def mtvrsave(cpu: Any, RS: Any, SPR: int) -> None:
 
 @instruction("mfspr", 31, 339, form="XFX", static={"SPR": (815,)})
 def mftar(cpu: Any, RT: Any, SPR: int) -> None:
+    need_tar(cpu)
     cpu.gpr[RT] = cpu.tar
 
 
 @instruction("mtspr", 31, 467, form="XFX", static={"SPR": (815,)})
 def mttar(cpu: Any, RS: Any, SPR: int) -> None:
+    need_tar(cpu)
     cpu.tar = cpu.gpr[RS]
 
 

@@ -11,7 +11,7 @@ import struct
 from array import array
 from collections.abc import Sequence
 
-from tests.cpu.runner import FSCR_PREFIX, LE, MSR, PAGES, SC1, SF, TIERS, Cases, watchdog
+from tests.cpu.runner import FSCR, LE, MSR, PAGES, SC1, SF, TIERS, Cases, watchdog
 from tests.isa import judge
 from tests.isa.case import BLOCK_SIZE, BUFFER_SIZE, CODE, SIGNALS, XER_BITS, XER_FLAGS, pack, unpack
 from tests.isa.harness import INTERRUPT_SIGNALS, load_oracle, save_oracle
@@ -130,7 +130,7 @@ class Engine:
         for n, name in enumerate(_SCALARS):
             state.set(name, block[34 + n])
         state.set("msr", self.msr)
-        state.set("fscr", FSCR_PREFIX)
+        state.set("fscr", FSCR)
         state.set("pc", CODE)
         self.bench.memory.write(PAGES[0], frame[BLOCK_SIZE:].ljust(0x1000, b"\0"))
 

@@ -32,7 +32,7 @@ DEVIATIONS = (
     Deviation(r"mtvscr", "keeps reserved bits of VSCR"),
     Deviation(r"divde|divdeu|divweu?|vdiv.*|vmod.*", UNDEFINED),
     Deviation(r"bcd.*", UNDEFINED),
-    Deviation(r"xs(add|sub|mul|div|sqrt)sp", "rounds to double first"),
+    Deviation(r"xs(add|sub|mul|div|sqrt)sp|xscv[su]xdsp", "rounds to double first"),
     Deviation(r"plq", "refuses RT 0 where RA is 0, though that is no register there"),
     Deviation(r"dctfixqq", "misses overflows at the ends of the range"),
     Deviation(r"vextd.*|vextract(d|u[bhw])|vextu[hw][lr]x|vins.*|vgnb", UNDEFINED),
