@@ -13,7 +13,7 @@ help:
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"
 	@echo "make testfloat  TestFloat level 1 on the engine: half an hour; ONLY=f128 chooses"
-	@echo "make fuzz-devices  ten minutes of hostile guests on every device; FUZZ_SECONDS=60 chooses"
+	@echo "make fuzz-devices  ten minutes of hostile guests on every device and the PCI bridge; FUZZ_SECONDS=60 chooses"
 	@echo "make power-cuts    kill -9 under a write load, 50 times; CUTS=5 chooses"
 	@echo "make selfchecks  Debian's python3, openssl, perl, sqlite3, busybox check themselves in a guest"
 	@echo "make soak    ten minutes of mixed load in a guest of two CPUs; MINUTES=1 chooses"
@@ -51,11 +51,13 @@ testfloat:
 
 FUZZ_SECONDS ?= 600
 CUTS ?= 50
+HOSTILE := tests/virtio/test_hostile.py tests/papr/test_hostile_pci.py tests/backend/test_ninep_hostile.py \
+	tests/backend/test_networks.py
 
 fuzz-devices:
 	@scripts/setup test
 	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
-		LPAR_FUZZ_EXAMPLES=500 $(PYTEST) -q tests/virtio/test_hostile.py || exit 1; done
+		LPAR_FUZZ_EXAMPLES=500 $(PYTEST) -q $(HOSTILE) || exit 1; done
 
 power-cuts:
 	@scripts/setup test

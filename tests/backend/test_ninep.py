@@ -291,6 +291,15 @@ def test_attributes_of_the_host(serve: Serve, folder: Path) -> None:
         client.get_xattr(fid, b"user.one")
 
 
+def test_an_attributes_name_has_no_nul(serve: Serve) -> None:
+    client = serve()
+    fid = client.create(0, b"f", 1)
+    with fails(errno.EINVAL):
+        client.get_xattr(fid, b"user.x\0")
+    with fails(errno.EINVAL):
+        client.set_xattr(fid, b"\0", b"y")
+
+
 def test_attributes_are_bounded(serve: Serve) -> None:
     client = serve()
     with fails(errno.E2BIG):

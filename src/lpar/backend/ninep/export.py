@@ -271,7 +271,7 @@ class Export:
 
     def get_attribute(self, node: Node, name: bytes) -> bytes:
         """The value of an attribute."""
-        self._check_attribute(node)
+        self._check_attribute(node, name)
         return os.getxattr(node.path, self.ids.attribute(name))
 
     def list_attributes(self, node: Node) -> bytes:
@@ -282,7 +282,7 @@ class Export:
     def set_attribute(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
         """Set an attribute.  An empty value without flags removes it, as the protocol wants."""
         self._check_writable()
-        self._check_attribute(node)
+        self._check_attribute(node, name)
         host = self.ids.attribute(name)
         if value or flags:
             os.setxattr(node.path, host, value, flags & (os.XATTR_CREATE | os.XATTR_REPLACE))
@@ -297,10 +297,12 @@ class Export:
             if err.errno not in (errno.ENODATA, errno.EOPNOTSUPP) or not name.startswith(ACCESS_LISTS):
                 raise
 
-    def _check_attribute(self, node: Node) -> None:
+    def _check_attribute(self, node: Node, name: bytes) -> None:
         """Links and special files carry no user attributes: say so as a file system without them does."""
         if self.ids.specials and node.kind == stat.S_IFLNK:
             raise OSError(errno.EOPNOTSUPP, "no attributes here")
+        if b"\0" in name:
+            raise OSError(errno.EINVAL, "a NUL in a name")
 
     # -- locks ------------------------------------------------------------------------------
 
