@@ -91,19 +91,20 @@ class Blk(Device):
 
     def handle_now(self, queue: Queue) -> bool:
         """Reads and writes of the host's page cache, if there are only a few."""
-        if queue.pending() > QUICK:
+        count = queue.pending()
+        if count > QUICK:
             return False
-        done = 0
-        while done < QUICK and (chain := queue.pop()) is not None:
+        for _ in range(count):
+            chain = queue.take()
             written = self._quick(chain)
             if written is None:
                 queue.unpop()
                 break
             queue.push(chain, written)
-            done += 1
-        if done:
-            self.publish(queue)
-        return not queue.ask_for_notification()
+        wanted, more = queue.finish()
+        if wanted:
+            self.transport.interrupt(queue.index)
+        return not more
 
     def _quick(self, chain: Chain) -> int | None:
         """Do a request that waits for nothing; None for any other, which is left as it is."""

@@ -28,6 +28,10 @@ class Words:
     def __setitem__(self, index: int, value: int) -> None:
         self._words[index] = int.from_bytes(value.to_bytes(self._size, "little"), "big")
 
+    def tolist(self) -> list[int]:
+        """All words."""
+        return [self[index] for index in range(len(self._words))]
+
     def release(self) -> None:
         """Let the memory go."""
         self._words.release()
@@ -43,6 +47,8 @@ class DmaMemory:
     def __init__(self, memory: GuestMemory, written: Callable[[int, int], None] | None = None) -> None:
         self.ram = memory
         self.view = memory.view  #: (address, length) to a writable view; GuestAccessError outside RAM
+        self.whole = memory.view(0, memory.size)  #: all RAM, for who has checked his range
+        self.size = memory.size
         self.written = written or (lambda address, length: None)
 
     def words(self, address: int, count: int, size: int, order: str = "little") -> WordView:

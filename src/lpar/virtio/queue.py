@@ -168,8 +168,10 @@ class Queue:
 
     def pop(self) -> Chain | None:
         """The next chain, None if there is none.  Raises QueueError, GuestAccessError."""
-        if not self.ready or not self.pending():
-            return None
+        return self.take() if self.ready and self.pending() else None
+
+    def take(self) -> Chain:
+        """The next chain, which is there: ``pending`` has said so."""
         self._in_order()  # the entry is read after the index
         head = self._avail[2 + (self.next_avail & self._mask)]
         chain = self._chain(head)
@@ -196,17 +198,17 @@ class Queue:
     def _chain(self, head: int) -> Chain:
         if head >= self.size:
             raise QueueError(f"queue {self.index}: descriptor {head} of {self.size}")
-        address, length, flags, _ = self._descriptor(self._desc, head)
         chain = Chain(head)
+        address, length, flags, _ = self._descriptor(head)
         if flags & INDIRECT:
             self._add_indirect(chain, address, length, flags)
         else:
-            self._add_all(chain, self._desc, self.size, head, self.size, False)
+            self._add_all(chain, self._desc, self.size, head)
         return chain
 
-    def _descriptor(self, table: WordView, index: int) -> tuple[int, int, int, int]:
-        """(address, length, flags, next)."""
-        address, word = table[2 * index], table[2 * index + 1]
+    def _descriptor(self, index: int) -> tuple[int, int, int, int]:
+        """(address, length, flags, next) of one in the ring's table."""
+        address, word = self._desc[2 * index], self._desc[2 * index + 1]
         if self._big:
             return address, word >> 32, word >> 16 & 0xFFFF, word & 0xFFFF
         return address, word & 0xFFFF_FFFF, word >> 32 & 0xFFFF, word >> 48
@@ -216,31 +218,37 @@ class Queue:
         count, rest = divmod(length, _DESC_SIZE)
         if not self.indirect or flags & NEXT or rest or not 0 < count <= MAX_INDIRECT:
             raise QueueError(f"queue {self.index}: indirect table of {length} bytes, flags {flags:#x}")
-        table = self._memory.words(address, 2 * count, 8, self._order)
-        self._add_all(chain, table, count, 0, count, True)
+        table = self._memory.words(address, 2 * count, 8, self._order).tolist()
+        self._add_all(chain, table, count, 0)
 
-    def _add_all(
-        self, chain: Chain, table: WordView, count: int, index: int, limit: int, indirect: bool
-    ) -> None:
-        """Follow a chain in ``table`` of ``count`` descriptors, at most ``limit`` of them."""
+    def _add_all(self, chain: Chain, table: WordView | list[int], count: int, index: int) -> None:
+        """Follow a chain in ``table`` of ``count`` descriptors, at most that many of them.
+
+        This is what a request costs most: RAM is looked at here, without a call for each descriptor.
+        """
         assert self._memory is not None
-        view = self._memory.view
-        for _ in range(limit):
-            address, length, flags, following = self._descriptor(table, index)
+        ram, size, big = self._memory.whole, self._memory.size, self._big
+        for _ in range(count):
+            address, word = table[2 * index], table[2 * index + 1]
+            if big:
+                length, flags, index = word >> 32, word >> 16 & 0xFFFF, word & 0xFFFF
+            else:
+                length, flags, index = word & 0xFFFF_FFFF, word >> 32 & 0xFFFF, word >> 48
+            end = address + length
+            view = ram[address:end] if end <= size else self._memory.view(address, length)
             if flags & INDIRECT:
                 raise QueueError(f"queue {self.index}: an indirect table inside a chain")
             if flags & WRITE:
-                chain.writable.append(view(address, length))
+                chain.writable.append(view)
                 chain.ranges.append((address, length))
             elif chain.writable:
                 raise QueueError(f"queue {self.index}: a readable descriptor behind a writable one")
             else:
-                chain.readable.append(view(address, length))
+                chain.readable.append(view)
             if not flags & NEXT:
                 return
-            if following >= count:
-                raise QueueError(f"queue {self.index}: next descriptor {following} of {count}")
-            index = following
+            if index >= count:
+                raise QueueError(f"queue {self.index}: next descriptor {index} of {count}")
         raise QueueError(f"queue {self.index}: a chain without end")
 
     # -- giving them back --------------------------------------------------------------------
@@ -275,6 +283,23 @@ class Queue:
         if wanted:
             self.counters["interrupts"] += 1
         return wanted
+
+    def finish(self) -> tuple[bool, bool]:
+        """``publish`` and ``ask_for_notification`` with one barrier: (interrupt wanted, more is there)."""
+        if not self.ready:
+            return False, False
+        self._in_order()
+        self._used[1] = self.next_used
+        if self.event_index:
+            self._used[2 + 4 * self.size] = self.next_avail
+        else:
+            self._used[0] = 0
+        self._full_barrier()
+        wanted = self._wants_interrupt()
+        self._signalled = self.next_used
+        if wanted:
+            self.counters["interrupts"] += 1
+        return wanted, bool(self.pending())
 
     def _wants_interrupt(self) -> bool:
         old, new = self._signalled, self.next_used
