@@ -8,6 +8,7 @@ import select
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from threading import get_ident
 from typing import Any
 
 from lpar.accel.protocol import Exit, ExitReason, Facts, KernelInterrupts, Profile
@@ -41,10 +42,12 @@ class SoftVcpu:
         self._state = thread.state
         self._wake_fd = thread.wake_fd
         self._kicked = False
+        self._owner = 0  #: the thread that runs it
 
     # -- running -----------------------------------------------------------------------------------
     def run(self) -> Exit:
         """Run guest code until something needs the machine."""
+        self._owner = get_ident()
         if self._kicked:
             self._kicked = False
             return _KICKED
@@ -121,8 +124,9 @@ class SoftVcpu:
         self._pend(PEND_DOORBELL, True)
 
     def _pend(self, bit: int, level: bool) -> None:
+        """Nobody needs to be woken by the vCPU's own thread."""
         self.thread.set_pending(bit, level)
-        if level:
+        if level and get_ident() != self._owner:
             os.eventfd_write(self._wake_fd, 1)
 
     # -- registers -----------------------------------------------------------------------------------

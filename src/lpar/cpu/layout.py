@@ -167,6 +167,9 @@ def _build() -> tuple[dict[str, Slot], int]:
 
 
 SLOTS, STATE_SIZE = _build()
+MASK64 = (1 << 64) - 1
+#: fields of 64 bits by the number of their word: the most of what Python touches, at every exit
+_WORDS = {name: slot.offset // 8 for name, slot in SLOTS.items() if (slot.width, slot.stride) == (64, 8)}
 
 
 class State:
@@ -176,15 +179,23 @@ class State:
         self.address = address
         self._raw = (ctypes.c_ubyte * STATE_SIZE).from_address(address)
         self.bytes = memoryview(self._raw).cast("B")
+        self._words = self.bytes.cast("Q")
 
     def get(self, name: str, index: int = 0) -> int:
         """Read a field as an unsigned integer."""
+        word = _WORDS.get(name)
+        if word is not None:
+            return self._words[word + index]
         slot = SLOTS[name]
         at = slot.offset + slot.stride * index
         return int.from_bytes(self.bytes[at : at + slot.stride], "little")
 
     def set(self, name: str, value: int, index: int = 0) -> None:
         """Write a field, truncated to its width."""
+        word = _WORDS.get(name)
+        if word is not None:
+            self._words[word + index] = value & MASK64
+            return
         slot = SLOTS[name]
         at = slot.offset + slot.stride * index
         value &= (1 << slot.width) - 1
