@@ -33,7 +33,7 @@ from lpar.papr.registry import hypertas_functions, rtas_tokens
 from lpar.papr.vty import Output
 from lpar.virtio.console import Channel, Console
 
-STOP_TIMEOUT = 5.0  #: seconds that all vCPUs together have to come back from the guest
+STOP_TIMEOUT = 30.0  #: seconds that all vCPUs together have to come back from the guest
 
 MachineEvent = Event | End | Failure
 Events = queue.SimpleQueue[MachineEvent]
