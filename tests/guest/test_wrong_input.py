@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.guest.conftest import Boot
 
 from lpar.cli.guests import Guest
 from lpar.testing.elf import EM_386, EM_PPC, EM_X86_64, elf
@@ -47,6 +49,22 @@ CASES: dict[str, tuple[str, str, int]] = {
     "long parameters": ("{kernel} -p {long}", "2049 bytes", 2),
     "device tree to nowhere": ("{kernel} --dump-dtb {where}/no/tree --dry-run", "cannot write", 2),
     "no hugetlbfs": ("{kernel} --hugetlbfs {where}", "hugetlbfs", 2),
+    "absent disk": ("{kernel} -d {where}/none", "No such file", 2),
+    "empty disk": ("{kernel} -d {where}/empty", "is empty", 2),
+    "truncated disk": ("{kernel} -d {where}/odd", "is truncated", 2),
+    "qcow2 disk": ("{kernel} -d {where}/qcow2", "is qcow2, not a raw image", 2),
+    "format=qcow2": ("{kernel} -d {where}/qcow2,format=qcow2", "'qcow2' is not known", 2),
+    "an ELF file as disk": ("{kernel} -d {where}/x86", "is an ELF file, not a raw image", 2),
+    "a directory as disk": ("{kernel} -d {where}", "Is a directory", 2),
+    "a device that is no disk": ("{kernel} -d /dev/null", "neither a file nor a block device", 2),
+    "disk option": ("{kernel} -d {where}/odd,fast", "'fast' is no option of a disk", 2),
+    "absent folder": ("{kernel} --9p {where}/none,tag", "cannot share", 2),
+    "folder without tag": ("{kernel} --9p {where}", "no tag", 2),
+    "port taken": ("{kernel} -n user,hostfwd=127.0.0.1:{port}:22", "cannot listen on TCP port", 2),
+    "unknown network": ("{kernel} -n bridge", "unknown mode 'bridge'", 2),
+    "no such descriptor": ("{kernel} -n tap,fd=999", "descriptor 999 cannot be used", 2),
+    "unknown transport": ("{kernel} --virtio-transport mmio", "unknown virtio transport 'mmio'", 2),
+    "no such root": ("no-such-root -- true", "wants a root file system", 2),
 }
 
 
@@ -55,6 +73,7 @@ def where(tmp_path_factory: pytest.TempPathFactory, debian: Guest) -> Path:
     """A directory with broken kernels."""
     where = tmp_path_factory.mktemp("kernels")
     files = {"empty": b"", "x86": X86, "i386": I386, "ppc32": PPC32}
+    files |= {"odd": bytes(1000), "qcow2": b"QFI\xfb" + bytes(1020)}
     files["truncated"] = debian.kernel.read_bytes()[: 20 * MIB]
     for name, data in files.items():
         (where / name).write_bytes(data)
@@ -73,10 +92,17 @@ def refused(words: list[str], env: Mapping[str, str] | None = None) -> tuple[int
     return done.returncode, lines[0]
 
 
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A port of the loopback that somebody listens to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_refused(case: str, where: Path, debian: Guest) -> None:
+def test_refused(case: str, where: Path, port: int, debian: Guest) -> None:
     line, message, status = CASES[case]
-    words = [w.format(where=where, kernel=debian.kernel, long="x" * 2048) for w in line.split()]
+    words = [w.format(where=where, kernel=debian.kernel, long="x" * 2048, port=port) for w in line.split()]
     got, error = refused(["run", *words])
     assert got == status
     assert message in error
@@ -101,6 +127,25 @@ def test_unreadable(where: Path, debian: Guest) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2, done.stderr
     assert "Permission denied" in done.stderr and "hint: " in done.stderr
+
+
+def test_an_image_in_use_and_a_folder_that_vanishes(linux: Boot, tmp_path: Path) -> None:
+    """Another lpar may not have the image, but for reading what nobody writes; the guest lives on."""
+    image, folder = tmp_path / "disk", tmp_path / "folder"
+    image.write_bytes(bytes(MIB))
+    folder.mkdir()
+    (folder / "file").write_text("content")
+    shell = linux("-d", str(image), "--9p", f"{folder},tag").ready()
+    for option in ("", ",ro", ",overlay"):
+        status, error = refused(["boot", "linux", "-d", f"{image}{option}"])
+        assert (status, f"disk {image} is in use by another guest" in error) == (2, True)
+    shell.run("mkdir -p /s; mount -t 9p -o trans=virtio,version=9p2000.L tag /s; cat /s/file")
+    shutil.rmtree(folder)
+    assert shell.try_run("cat /s/file 2>/dev/null")[0] == 1
+    status, output = shell.try_run("touch /s/new")
+    assert (status, "No such file or directory" in output) == (1, True)
+    shell.run("dd if=/dev/zero of=/dev/vda bs=64k count=16 conv=fsync")
+    assert shell.power_off() == 0
 
 
 def test_cache_that_cannot_be_used(tmp_path: Path) -> None:

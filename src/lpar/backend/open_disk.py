@@ -28,8 +28,8 @@ _FORMATS = (
     (0, b"\x1f\x8b", "gzip-compressed"),
     (0, b"\xfd7zXZ\x00", "xz-compressed"),
     (0, b"\x28\xb5\x2f\xfd", "zstd-compressed"),
-    (0, b"\x7fELF", "ELF"),
-    (0, b"!<arch>\n", "Debian package"),
+    (0, b"\x7fELF", "an ELF file"),
+    (0, b"!<arch>\n", "a Debian package"),
 )
 
 
@@ -38,8 +38,10 @@ def open_disk(config: DiskConfig) -> Disk:
     read_only = config.read_only or config.overlay
     fd = _open(config, read_only)
     try:
+        head = _head(fd, config.direct)
+        _refuse_formats(head, config)
         size = _size(fd, config.path)
-        _check(fd, size, config)
+        _warn_of_truncation(head, size, config.path)
         _lock(fd, config, exclusive=not read_only)
         disk = RawDisk(fd, size, read_only=read_only, direct=config.direct)
     except BaseException:
@@ -71,7 +73,8 @@ def _open(config: DiskConfig, read_only: bool) -> int:
         if stat.S_ISDIR(mode):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
-            raise ConfigError(f"disk {config.path} is neither a file nor a block device")
+            why = f"disk {config.path} is neither a file nor a block device"
+            raise ConfigError(why, hint="make a file: truncate -s 8G FILE")
         if stat.S_ISBLK(mode) and not read_only:
             flags |= os.O_EXCL
         return _open_direct(config.path, flags) if config.direct else os.open(config.path, flags)
@@ -105,20 +108,22 @@ def _size(fd: int, path: str) -> int:
     return size
 
 
-def _check(fd: int, size: int, config: DiskConfig) -> None:
-    """Refuse other formats, warn of an image that is shorter than its content says."""
-    head = _head(fd, config.direct)
-    if config.format == "auto":
-        for offset, magic, name in _FORMATS:
-            if head[offset : offset + len(magic)] == magic:
-                raise ConfigError(
-                    f"disk {config.path} is a {name} file, not a raw image",
-                    hint="qemu-img convert -O raw turns images into raw ones; ,format=raw takes it as it is",
-                )
+def _refuse_formats(head: bytes, config: DiskConfig) -> None:
+    """Others than raw, unless the user says raw."""
+    for offset, magic, name in _FORMATS if config.format == "auto" else ():
+        if head[offset : offset + len(magic)] == magic:
+            raise ConfigError(
+                f"disk {config.path} is {name}, not a raw image",
+                hint="qemu-img convert -O raw turns images into raw ones; ,format=raw takes it as it is",
+            )
+
+
+def _warn_of_truncation(head: bytes, size: int, path: str) -> None:
+    """An image that is shorter than its content says."""
     said = _size_by_content(head)
     if said > size:
         log.warning(
-            f"disk {config.path} seems truncated: its content takes {human_size(said)},"
+            f"disk {path} seems truncated: its content takes {human_size(said)},"
             f" it has {human_size(size)}"
         )
 

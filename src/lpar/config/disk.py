@@ -52,7 +52,8 @@ def _number(text: str) -> int:
 
 def _check(disk: DiskConfig) -> DiskConfig:
     if disk.format not in FORMATS:
-        raise ConfigError(f"disk {disk.path}: format {disk.format!r} is not known", hint="format=raw")
+        hint = "raw is; qemu-img convert -O raw IMAGE NEW turns others into it"
+        raise ConfigError(f"disk {disk.path}: format {disk.format!r} is not known", hint=hint)
     if len(disk.serial.encode()) > SERIAL_SIZE:
         raise ConfigError(f"disk {disk.path}: a serial number has at most {SERIAL_SIZE} bytes")
     if disk.read_only and disk.overlay:
