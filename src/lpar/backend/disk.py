@@ -92,5 +92,8 @@ def write_all(fd: int, views: Sequence[memoryview], offset: int) -> None:
             done = os.pwritev(fd, batch, offset)
             if done == 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if done == sum(map(len, batch)):  # nearly always
+                offset += done
+                break
             offset += done
             batch = skip(batch, done)

@@ -13,7 +13,7 @@ from lpar.backend.disk import IOV_MAX, SECTOR, read_all, write_all
 from lpar.host.files import punch_hole, zero_range
 
 SLOW = 0.005  #: seconds after which a write into the page cache was not one
-SLOW_FOR = 1.0  #: seconds in which it is not tried again
+SLOW_FIRST, SLOW_MOST = 0.05, 1.0  #: seconds in which it is not tried again: twice as long each time
 _ZERO = memoryview(bytes(1 << 20))
 _NOT_TO_BE_HAD = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EPERM)
 
@@ -30,6 +30,7 @@ class RawDisk:
         self._direct = direct
         self._cached_reads = True
         self._slow_until = 0.0
+        self._slow_for = SLOW_FIRST
 
     def read(self, views: Sequence[memoryview], offset: int) -> None:
         """Fill the views."""
@@ -62,8 +63,14 @@ class RawDisk:
             return False
         write_all(self.fd, views, offset)
         if time.monotonic() - begin > SLOW:
-            self._slow_until = begin + SLOW_FOR
+            self._was_slow(begin)
         return True
+
+    def _was_slow(self, now: float) -> None:
+        """Once may be anybody's doing (another process had the processor); again and again is the disk."""
+        again = now < self._slow_until + self._slow_for
+        self._slow_for = min(2 * self._slow_for, SLOW_MOST) if again else SLOW_FIRST
+        self._slow_until = now + self._slow_for
 
     def _read_direct(self, views: Sequence[memoryview], offset: int) -> None:
         """Without a copy where the guest's buffers are aligned as the host wants it."""
