@@ -16,6 +16,7 @@ from tests.debian import pool
 from tests.debian.conftest import Lpar
 from tests.debian.model import OPERATIONS, play_on, program
 
+from lpar.cli.roots import Root
 from lpar.testing.console import Session
 from lpar.testing.shell import LPAR
 
@@ -101,6 +102,23 @@ def _run(session: Session, line: str, limit: float = 120, status: int = 0) -> st
     printed = found.string[: found.start()]
     assert int(found[1]) == status, printed
     return printed
+
+
+def test_a_disk_image(fresh: str, lpar: Lpar, data: Path, tmp_path: Path) -> None:
+    """The same root as an ext4 image on virtio-blk: owners and modes are there; it takes changes."""
+    where = data / "lpar" / "roots" / fresh
+    Root(fresh, where).set_state(stage="configured")
+    assert lpar("setup", "debian", fresh, "--image", "2G").returncode == 0
+    look = "findmnt -no SOURCE,FSTYPE /; stat -c '%U %a' /etc/shadow /usr/bin/passwd"
+    line = f"{look}; touch /root/new; dpkg -l | wc -l"
+    done = lpar("run", fresh, "-q", "--", "sh", "-c", line, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    source, *owners, packages = done.stdout.decode().splitlines()
+    assert source.split() == ["/dev/vda", "ext4"]
+    assert owners == ["root 640", "root 4755"]
+    assert int(packages) > 100
+    subprocess.run(["e2fsck", "-fn", where / "disk.img"], check=True, capture_output=True)
+    assert lpar("run", fresh, "-q", "--", "rm", "/root/new", cwd=tmp_path).returncode == 0
 
 
 def test_status_streams_and_folder(lpar: Lpar, debian: str, tmp_path: Path) -> None:

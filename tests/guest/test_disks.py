@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -84,6 +85,45 @@ def _file_system(shell: Shell) -> None:
     shell.run("umount /mnt; echo 3 > /proc/sys/vm/drop_caches; mount /dev/vda /mnt")
     shell.run("md5sum -c /mnt/sums")
     shell.run("umount /mnt")
+
+
+INIT = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    char line[100] = "";
+    FILE *file = fopen("/etc/said", "r+");
+    if (!file || !fgets(line, sizeof line, file))
+        return 1;
+    printf("init of the root, process %d, with %s: %s\\n", getpid(), argc > 1 ? argv[1] : "nothing", line);
+    fputs("and written", file);
+    fclose(file);
+    sync();
+    reboot(RB_POWER_OFF);
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["/dev/vda", "LABEL=own"])
+def test_a_root_of_ones_own(linux: Boot, tmp_path: Path, name: str) -> None:
+    """``lpar boot linux`` mounts root= and goes on with the init there."""
+    if not shutil.which("powerpc64le-linux-gnu-gcc"):
+        pytest.skip("no cross compiler")
+    root, image = tmp_path / "root", tmp_path / "root.img"
+    for folder in ("sbin", "etc"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc" / "said").write_text("root is here\n")
+    (tmp_path / "init.c").write_text(INIT)
+    run("powerpc64le-linux-gnu-gcc", "-static", "-o", root / "sbin" / "init", tmp_path / "init.c")
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "own", "-d", root, image, "16m")
+    session = linux("-d", str(image), "-p", f"root={name} rw").session
+    session.expect(r"init of the root, process 1, with nothing: root is here", 240)
+    assert session.wait() == 0
+    run("e2fsck", "-fn", image)
+    assert run("debugfs", "-R", "cat /etc/said", image) == "root is here\nand written"
 
 
 LOAD = """\
