@@ -253,3 +253,21 @@ def test_completions_are_batched(recorded: tuple[Recorder, VirtioDriver]) -> Non
     driver.notify(0)
     assert sorted(driver.wait_used(ring)[0] for _ in range(60)) == sorted(ring.heads)
     assert 1 <= driver.interrupts[1] <= 10
+
+
+def test_saved_and_restored(make: Make) -> None:
+    """Another disk on the same image goes on in the middle of two rings, with the features agreed on."""
+    driver = make(queues=2)
+    for queue in (0, 1, 1):
+        assert write(driver, 8 + queue, bytes((queue + 1,)) * 512, queue) == OK
+    state = driver.function.save()
+    other = VirtioDriver(Blk(driver.device.disk, queues=2), driver.memory)  # type: ignore[attr-defined]
+    other.function.restore(state)
+    other.rings, other._buffers = driver.rings, driver._buffers
+    assert other.device.has(F_FLUSH) and other.device.has(F_MQ)
+    assert [queue.next_avail for queue in other.device.queues] == [1, 2]
+    assert other.function.msix is not None
+    other.function.msix.look_up_all()
+    for queue in (0, 1):
+        assert read(other, 8 + queue, 1, queue) == bytes((queue + 1,)) * 512
+    other.device.close()
