@@ -153,9 +153,10 @@ class Code:
             return self._linker.address(symbol)
         return self._memory.address + self.bundle.symbols[symbol]
 
-    def routine(self, name: str, *arguments: Any, result: Any = None) -> Any:
-        """A callable for a routine: ``f(state_address, ...)``."""
-        prototype = ctypes.CFUNCTYPE(result, ctypes.c_void_p, *arguments)
+    def routine(self, name: str, *arguments: Any, result: Any = None, short: bool = False) -> Any:
+        """A callable for a routine: ``f(state_address, ...)``; ``short``: it keeps the interpreter's lock."""
+        kind = ctypes.PYFUNCTYPE if short else ctypes.CFUNCTYPE
+        prototype = kind(result, ctypes.c_void_p, *arguments)
         return prototype(self.address("rt_" + name))
 
     @classmethod
@@ -306,9 +307,9 @@ class Thread:
         self._run, self._base = engine.code.run, engine.code.base
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._flush = engine.code.routine("flush_state", ctypes.c_uint64)
-        self._request = engine.code.routine("set_request", ctypes.c_uint64)
-        self._change = engine.code.routine("change_pending", ctypes.c_uint64, ctypes.c_uint64)
-        self._timebase = engine.code.routine("timebase", result=ctypes.c_uint64)
+        self._request = engine.code.routine("set_request", ctypes.c_uint64, short=True)
+        self._change = engine.code.routine("change_pending", ctypes.c_uint64, ctypes.c_uint64, short=True)
+        self._timebase = engine.code.routine("timebase", result=ctypes.c_uint64, short=True)
         self._random = engine.code.routine("random64", result=ctypes.c_uint64)
         self._set_up(tir)
 
@@ -358,19 +359,18 @@ class Thread:
 
     def run(self) -> int:
         """Run until an exit; gives the exit reason of ``layout``."""
-        while (reason := self._run_once()) == layout.EXIT_MISSING:
+        state = self.state
+        while True:
+            state.set("exit_reason", 0)
+            self._run(state.address, self._base)
+            reason = state.get("exit_reason")
+            if reason != layout.EXIT_MISSING:
+                return reason
             while (parts := self.engine.code.wait(self._parts, 0.05)) == self._parts:
-                if self.state.get("exit_request") & layout.REQ_KICK:
+                if state.get("exit_request") & layout.REQ_KICK:
                     return layout.EXIT_KICKED
             self._parts = parts
-            self.state.set("look_again", 1)
-        return reason
-
-    def _run_once(self) -> int:
-        state = self.state
-        state.set("exit_reason", 0)
-        self._run(state.address, self._base)
-        return state.get("exit_reason")
+            state.set("look_again", 1)
 
     def request(self, bits: int) -> None:
         """Set bits of ``exit_request`` from any thread."""
