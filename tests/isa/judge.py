@@ -111,10 +111,11 @@ def run_programs(
     *,
     little: bool = True,
     cpu: str = "power10",
+    timeout: float = TIMEOUT,
 ) -> list[list[bytes]]:
     """Run each program on each of its states (packed, with ``size`` bytes of buffer): the packed results.
 
-    Raises RuntimeError when the process does not come to the end.
+    Raises RuntimeError when the process does not come to the end, TimeoutExpired when it takes too long.
     """
     order = "<" if little else ">"
     command = [emulator(little), "-cpu", cpu, str(driver(little))]
@@ -122,7 +123,7 @@ def run_programs(
         given.write(struct.pack(order + "Q", size))
         given.writelines(_program(words, states, order) for words, states in programs)
         given.seek(0)
-        done = subprocess.run(command, stdin=given, stdout=got, stderr=subprocess.PIPE, timeout=TIMEOUT)
+        done = subprocess.run(command, stdin=given, stdout=got, stderr=subprocess.PIPE, timeout=timeout)
         got.seek(0)
         rows = _rows(got.read(), BLOCK_SIZE + size)
     counts = [len(states) for _, states in programs]

@@ -151,7 +151,7 @@ def addex(cpu: Any, RT: Any, RA: Any, RB: Any) -> None:
     cpu.gpr[RT] = result
 
 
-@instruction("addg6s", 31, 74, form="XO", fixed={(21, 21): 0})
+@instruction("addg6s", 31, 74, form="XO")
 def addg6s(cpu: Any, RT: Any, RA: Any, RB: Any) -> None:
     """6 in every decimal digit out of which the addition carries nothing."""
     a, b = cpu.gpr[RA], cpu.gpr[RB]

@@ -54,22 +54,22 @@ def mulld(cpu: Any, RT: Any, RA: Any, RB: Any, OE: int, Rc: int) -> None:
     finish(cpu, RT, result, Rc)
 
 
-@instruction("mulhw{.}", 31, 75, form="XO", fixed={(21, 21): 0})
+@instruction("mulhw{.}", 31, 75, form="XO")
 def mulhw(cpu: Any, RT: Any, RA: Any, RB: Any, Rc: int) -> None:
     finish(cpu, RT, (wide(cpu.gpr[RA]) * wide(cpu.gpr[RB])) >> 32, Rc)
 
 
-@instruction("mulhwu{.}", 31, 11, form="XO", fixed={(21, 21): 0})
+@instruction("mulhwu{.}", 31, 11, form="XO")
 def mulhwu(cpu: Any, RT: Any, RA: Any, RB: Any, Rc: int) -> None:
     finish(cpu, RT, (low(cpu.gpr[RA]) * low(cpu.gpr[RB])) >> 32, Rc)
 
 
-@instruction("mulhd{.}", 31, 73, form="XO", fixed={(21, 21): 0})
+@instruction("mulhd{.}", 31, 73, form="XO")
 def mulhd(cpu: Any, RT: Any, RA: Any, RB: Any, Rc: int) -> None:
     finish(cpu, RT, cpu.gpr[RA].smulh(cpu.gpr[RB]), Rc)
 
 
-@instruction("mulhdu{.}", 31, 9, form="XO", fixed={(21, 21): 0})
+@instruction("mulhdu{.}", 31, 9, form="XO")
 def mulhdu(cpu: Any, RT: Any, RA: Any, RB: Any, Rc: int) -> None:
     finish(cpu, RT, cpu.gpr[RA].umulh(cpu.gpr[RB]), Rc)
 

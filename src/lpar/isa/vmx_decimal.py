@@ -174,7 +174,7 @@ def bcds(cpu: Any, VRT: Any, VRA: Any, VRB: Any, PS: int) -> None:
     cpu.vr[VRT] = signed_decimal(result, is_negative(b), PS)
 
 
-@define("bcdus.", 1153, ps=False)
+@define("bcdus.", 1153)
 def bcdus(cpu: Any, VRT: Any, VRA: Any, VRB: Any) -> None:
     b = cpu.vr[VRB]
     result, lost = shifted(b, shift_count(cpu.vr[VRA]), 32)
@@ -213,7 +213,7 @@ def bcdtrunc(cpu: Any, VRT: Any, VRA: Any, VRB: Any, PS: int) -> None:
     cpu.vr[VRT] = signed_decimal(result, is_negative(b), PS)
 
 
-@define("bcdutrunc.", 1345, ps=False)
+@define("bcdutrunc.", 1345)
 def bcdutrunc(cpu: Any, VRT: Any, VRA: Any, VRB: Any) -> None:
     b = cpu.vr[VRB]
     result = truncated(b, cpu.vr[VRA].bits(64, 16), 32)
@@ -255,7 +255,7 @@ def bcdcfsq(cpu: Any, VRT: Any, VRB: Any, PS: int) -> None:
     cpu.vr[VRT] = signed_decimal(to_decimal(cpu, size), b.slt(0), PS)
 
 
-@define("bcdctsq.", 1409, 0, ps=False)
+@define("bcdctsq.", 1409, 0)
 def bcdctsq(cpu: Any, VRT: Any, VRB: Any) -> None:
     b = cpu.vr[VRB]
     size = to_binary(cpu, b >> 4)
@@ -331,7 +331,7 @@ def packed_halfwords(x: Any) -> Any:
     return shuffle(pairs | pairs >> 4, pattern("01030507")).zext(128) >> 4
 
 
-@define("bcdctn.", 1409, 5, ps=False)
+@define("bcdctn.", 1409, 5)
 def bcdctn(cpu: Any, VRT: Any, VRB: Any) -> None:
     b = cpu.vr[VRB]
     spread = spread_nibbles(b.bits(4, 28).zext(64) << 4)

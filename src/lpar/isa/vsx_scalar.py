@@ -106,12 +106,12 @@ _one_operand("xsrsqrtedp", 74, sf.f64_rsqrte, settle_f64)
 _one_operand("xsrsp", 281, sf.f64_round_single, settle_r32)
 
 
-@instruction("xstdivdp", XX, 61, form="XX3", needs="VSX", fixed={(31, 31): 0})
+@instruction("xstdivdp", XX, 61, form="XX3", needs="VSX")
 def xstdivdp(cpu: Any, BF: Any, XA: Any, XB: Any) -> None:
     cpu.cr[BF] = sf.divide_test(scalar(cpu, XA), scalar(cpu, XB), 53)
 
 
-@instruction("xstsqrtdp", XX, 106, form="XX2", needs="VSX", fixed={(31, 31): 0})
+@instruction("xstsqrtdp", XX, 106, form="XX2", needs="VSX")
 def xstsqrtdp(cpu: Any, BF: Any, XB: Any) -> None:
     cpu.cr[BF] = sf.sqrt_test(scalar(cpu, XB), 53)
 
@@ -236,7 +236,7 @@ def xscmpodp(cpu: Any, BF: Any, XA: Any, XB: Any) -> None:
     _compared(cpu, BF, cc, ordered_flags(cc, flags, mode(cpu).bit(7)))
 
 
-@instruction("xscmpexpdp", XX, 59, form="XX3", needs="VSX", since="3.0", fixed={(31, 31): 0})
+@instruction("xscmpexpdp", XX, 59, form="XX3", needs="VSX", since="3.0")
 def xscmpexpdp(cpu: Any, BF: Any, XA: Any, XB: Any) -> None:
     a, b = scalar(cpu, XA), scalar(cpu, XB)
     left, right = exponent(a), exponent(b)
@@ -340,14 +340,14 @@ def _tested(cpu: Any, BF: Any, cc: Any) -> None:
     cpu.cr[BF] = cc
 
 
-@instruction("xststdcdp", XX, 362, form="XX2", needs="VSX", since="3.0", fixed={(31, 31): 0})
+@instruction("xststdcdp", XX, 362, form="XX2", needs="VSX", since="3.0")
 def xststdcdp(cpu: Any, BF: Any, XB: Any, DCMX: Any) -> None:
     b = scalar(cpu, XB)
     match = class_match(cpu, b, exponent(b) == 0, DCMX)
     _tested(cpu, BF, (b.bit(63).zext(8) << 3) | (match.zext(8) << 1))
 
 
-@instruction("xststdcsp", XX, 298, form="XX2", needs="VSX", since="3.0", fixed={(31, 31): 0})
+@instruction("xststdcsp", XX, 298, form="XX2", needs="VSX", since="3.0")
 def xststdcsp(cpu: Any, BF: Any, XB: Any, DCMX: Any) -> None:
     b = scalar(cpu, XB)
     match = class_match(cpu, b, exponent(b) < 897, DCMX)

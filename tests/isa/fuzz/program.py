@@ -51,8 +51,8 @@ SPRS = (1, 8, 9, 815)  #: XER, LR, CTR, TAR: what a case's state holds
 #: singles (C) or loses (UX, VXSNAN): cleared before they are read.  mtfsb0 13; 14; 15; 4; 7
 CLEAR = (0xFDA0008C, 0xFDC0008C, 0xFDE0008C, 0xFC80008C, 0xFCE0008C)
 #: QEMU does not forget the exceptions of earlier instructions before these (its ``fp_status`` is not reset):
-#: they would set XX again after mcrfs has cleared it.  An mtfsb0 resets it
-KEEPERS = r"xscmpexp[dq]p|x[sv](max|min)[cj]?[dsq]p|xvcvspbf16|(pm)?xv(b?f16|f32|f64)ger.*"
+#: they would set XX or VXSNAN for what an earlier instruction, state or program did.  An mtfsb0 resets it
+KEEPERS = r"xscmpexp[dq]p|x[sv](max|min)[cj]?[dsq]p|xvcvspbf16|xvcv[su]xdsp|(pm)?xv(b?f16|f32|f64)ger.*"
 SET_FX = 0xFC00004C  #: mtfsb1 0: QEMU sets FX for an exception that is not new, too
 
 

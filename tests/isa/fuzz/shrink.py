@@ -62,6 +62,8 @@ def history(found: Mismatch, batch: Sequence[Item], run: Run) -> list[Program]:
     """The judged programs that must run before it, so that ``run`` has the result that was seen."""
     at = next((n for n, item in enumerate(batch) if item.program is found.program), 0)
     before = [item for item in batch[:at] if item.program.judged]
+    if batch:
+        before.append(Item(found.program, batch[at].frames[: batch[at].frames.index(found.frame)]))
 
     def again(items: Sequence[Item]) -> bool:
         work = [*((i.program.words(), i.frames) for i in items), (found.program.words(), [found.frame])]
