@@ -7,6 +7,8 @@ import logging
 import os
 import resource
 import struct
+import sys
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -108,6 +110,52 @@ def test_hostile(
 
     play()
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before < MEMORY_LIMIT
+
+
+@pytest.mark.parametrize("name", ["rng", "blk", "console", "net", "9p"])
+def test_two_hostile_cpus(targets: dict[str, Target], name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The same from two vCPUs at once: registers, rings and resets come in any order."""
+
+    @settings(
+        max_examples=EXAMPLES // 4, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(PROGRAMS, PROGRAMS)
+    def play(first: list[Step], second: list[Step]) -> None:
+        heard.clear()
+        caplog.clear()
+        guest = Hostile(targets[name])
+        try:
+            _at_once(guest, first, second)
+            guest.check()
+        finally:
+            guest.close()
+        bugs = [record for record in caplog.records if record.levelno >= logging.ERROR]
+        assert not bugs, bugs[0].getMessage()
+
+    play()
+
+
+def _at_once(guest: Hostile, *programs: list[Step]) -> None:
+    """Each in a thread of its own, which begin together and are switched often."""
+    problems: list[Exception] = []
+    begin = threading.Barrier(len(programs))
+
+    def play(program: list[Step]) -> None:
+        try:
+            begin.wait()
+            guest.play(program)
+        except Exception as error:
+            problems.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    threads = [threading.Thread(target=play, args=(program,)) for program in programs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)
+    assert not problems, problems[0]
 
 
 def test_many_chains_of_the_same_ram(targets: dict[str, Target]) -> None:
