@@ -45,7 +45,7 @@ WRONG = {
     "large initrd": (file(big_kernel()), ["-m", "64M", "-i", "{initrd}"], "is larger than RAM"),
     "no initrd": (file(big_kernel()), ["-i", "/nonexistent"], "No such file or directory"),
     "no disk": (file(big_kernel()), ["-m", "64M", "-d", "/nonexistent"], "No such file or directory"),
-    "foreign disk": (file(big_kernel()), ["-m", "64M", "-d", "{disk}"], "is a qcow2 file"),
+    "foreign disk": (file(big_kernel()), ["-m", "64M", "-d", "{disk}"], "is qcow2, not a raw image"),
     "long parameters": (file(big_kernel()), ["-p", "x" * 2048], "2049 bytes with its NUL"),
 }
 
