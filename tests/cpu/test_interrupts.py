@@ -293,6 +293,13 @@ def test_doorbell_to_itself(bench: Bench) -> None:
     assert bench.execute(["mtmsrd 5, 1", "nop"], msr=ALL, r5=EE | RI) == CODE + 8
 
 
+def test_a_doorbell_stays_in_its_core(bench: Bench) -> None:
+    """The next vCPU is thread 0 of another core: it is no thread 1 of this one."""
+    other = bench.engine.add_thread(1, 0)
+    bench.execute(["msgsndp 4"], r4=5 << 27 | 1)
+    assert other.state.get("pending") == 0
+
+
 def test_a_cleared_doorbell_does_not_come(bench: Bench) -> None:
     lines = ["msgsndp 4", "msgclrp 4", "mtmsrd 5, 1", "nop", "nop"]
     assert bench.execute(lines, msr=ALL, r4=5 << 27, r5=EE | RI) == CODE + 20

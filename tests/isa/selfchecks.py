@@ -94,9 +94,9 @@ CHECKS = (
     Check("busybox seq 1 1000 | busybox sha256sum | busybox cut -c1-64",
           "67d4ff71d43921d5739f387da09746f405e425b07d727e4c69d029461d1f051f"),
     Check("busybox echo $((9223372036854775807 / 7 % 1000003))", "667908"),
-    Check("python3.11 -c 'from math import *; e = 2**-52; print(sin(1e22), cos(6381956970095103*2.0**797), "
+    Check("python3.11 -c 'from math import *; e = 2**-52; print(sin(1e22), "
           "tan(1.5707963267948966), exp(-745.1332191019411), log(1+e), pow(1+e, 1/e), fmod(1.7e308, 3.3))'",
-          "-0.8522008497671888 -4.68716592425462e-19 1.633123935319537e+16 5e-324 2.2204460492503128e-16 "
+          "-0.8522008497671888 1.633123935319537e+16 5e-324 2.2204460492503128e-16 "
           "2.718281828459045 0.407921992827168"),
     *(Check(f"cd /tmp && python3.11 -m test -q test_{name}") for name in PYTHON_TESTS),
 )  # fmt: skip

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from tests.isa.engine import run_engine
+from tests.cpu.runner import run_engine
 from tests.isa.harness import BUFFER, Case, State, compare, disassemble, random_state, random_word, run_oracle
 from tests.isa.test_vsx_float import vector
 
@@ -89,5 +89,5 @@ def test_against_the_oracle(file: str, little: bool) -> None:
         if file_of(found) != file or found.prefix or found.name in SKIPPED:
             continue
         for case in cases(found, number, 12):
-            differences = compare(run_oracle(case, little=little), run_engine(case, little=little))
+            differences = compare(run_oracle(case, little=little), run_engine([case], little=little)[0])
             assert not differences, f"{case!r}\n{disassemble(case.words)}\n" + "\n".join(differences)

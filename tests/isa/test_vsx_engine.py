@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.isa.engine import run_engine
+from tests.cpu.runner import run_engine
 from tests.isa.harness import Case, compare, disassemble, run_oracle
 from tests.isa.test_vsx import defined_in, memory_cases, register_cases
 from tests.isa.test_vsx_float import DEFINED, float_cases
@@ -15,7 +15,7 @@ from lpar.isa import vsx_logical, vsx_memory, vsx_permute
 def check_engine(cases: list[Case], little: bool) -> None:
     """Fail unless the engine agrees with the oracle."""
     for case in cases:
-        found = compare(run_oracle(case, little=little), run_engine(case, little=little))
+        found = compare(run_oracle(case, little=little), run_engine([case], little=little)[0])
         assert not found, f"{case!r}\n{disassemble(case.words)}\n" + "\n".join(found)
 
 

@@ -123,8 +123,7 @@ def _warn_of_truncation(head: bytes, size: int, path: str) -> None:
     said = _size_by_content(head)
     if said > size:
         log.warning(
-            f"disk {path} seems truncated: its content takes {human_size(said)},"
-            f" it has {human_size(size)}"
+            f"disk {path} seems truncated: its content takes {human_size(said)}, it has {human_size(size)}"
         )
 
 

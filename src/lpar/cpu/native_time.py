@@ -138,9 +138,10 @@ def doorbell(cpu: Any, rb: Any) -> None:
         target = cpu.index - cpu.tir + (rb & 0x7F)
         if target < cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8):
             state = cpu.raw_load(shared_field(cpu, "states") + target * 8, 64, 8)
-            cpu.raw_atomic("or", state + SLOTS["pending"].offset, cpu.const(PEND_DOORBELL))
-            cpu.raw_atomic("or", state + SLOTS["exit_request"].offset, cpu.const(REQ_INTERRUPT))
-            wake_vcpu(cpu, state)
+            if cpu.raw_load(state + SLOTS["tir"].offset, 64, 8) == (rb & 0x7F):  # else of another core
+                cpu.raw_atomic("or", state + SLOTS["pending"].offset, cpu.const(PEND_DOORBELL))
+                cpu.raw_atomic("or", state + SLOTS["exit_request"].offset, cpu.const(REQ_INTERRUPT))
+                wake_vcpu(cpu, state)
 
 
 @routine(args=(64,), returns=None)
