@@ -64,3 +64,34 @@ def test_decrementer_interrupts_come_at_their_rate(tmp_path: Path, little: bool)
     passed = time.monotonic() - started
     assert unit == "ticks"
     assert 200 * 512_000 <= int(ticks, 16) < passed * 512_000_000
+
+
+@ORDERS
+@ACCELERATORS
+def test_groups(tmp_path: Path, accel: str, little: bool) -> None:
+    """Fixed point, storage, reservations, binary and decimal floating point, VMX, cipher, VSX, quad."""
+    lines = run("groups", tmp_path, "--cpu", "POWER9", "--accel", accel, little=little)
+    a, b = 0x0123456789ABCDEF, 0xFEDCBA9876543210
+    wide, other = a << 64 | b, b << 64 | a
+    total = wide + other & (1 << 128) - 1
+    assert numbers(lines) == [
+        (a * (b - (1 << 64)) >> 64) & (1 << 64) - 1,
+        b // a,
+        b & 0xFFFF0000000000FF | a << 8 & 0x0000FFFFFFFFFF00,
+        0xEFCDAB8967452301,
+        0xCDEF if little else 0x0123,
+        0x01234567 if little else 0x89ABCDEF,
+        a + 1,
+        0x3FF6A09E667F3BCD,
+        8,
+        12345**2,
+        b if little else a,
+        total >> 64,
+        total & (1 << 64) - 1,
+        0xA49C7FF2689F352B,
+        0x6B5BEA43026A5049,
+        a,
+        0x89ABCDEF01234567 if little else a,
+        0x3FFF6A09E667F3BC,
+        0xC908B2FB1366EA95,
+    ]

@@ -202,5 +202,8 @@ class State:
         self.bytes[at : at + slot.stride] = value.to_bytes(slot.stride, "little")
 
     def save(self) -> dict[str, Any]:
-        """All architected state as plain data."""
-        return {n: [self.get(n, i) for i in range(c)] if c else self.get(n) for n, (_, c) in FIELDS.items()}
+        """All architected state as plain data, SLB entries included."""
+        counts = {n: count for n, (_, count) in FIELDS.items()} | {
+            n: ENGINE[n] for n in ("slb_esid", "slb_vsid")
+        }
+        return {n: [self.get(n, i) for i in range(c)] if c else self.get(n) for n, c in counts.items()}
