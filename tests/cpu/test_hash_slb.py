@@ -261,3 +261,10 @@ def churn(guest: HashGuest, s: Segment) -> None:
     assert before == after or r & HPTE_R_C
     time.sleep(0.0002)
     assert guest.memory.read(REAL, 8) == after
+
+
+def test_saved_state_has_the_slb(guest: HashGuest) -> None:
+    made = guest.segment(Segment(0x3 << 28, 0x77, flags=CLASS), index=5)
+    saved = guest.vcpus[0].thread.state.save()
+    assert (saved["slb_esid"][5], saved["slb_vsid"][5]) == (made.rb(0), made.rs)
+    assert len(saved["gpr"]) == 32
