@@ -152,15 +152,29 @@ def judge(row: Row, status: int, output: str, seconds: float) -> Sample:
 
 
 def overhead(pid: int) -> int:
-    """Bytes at the peak of what a process held, without the guest's RAM.  Raises OSError.
+    """Bytes at the peak of what a process and those that it started held, without the guest's RAM.
 
     The guest's RAM is its largest run of mappings without a gap, and is not given back while it runs.
+    Raises OSError.
     """
-    status = Path(f"/proc/{pid}/status").read_text()
-    peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
-    if not peak:
+    own = largest_run(Path(f"/proc/{pid}/smaps").read_text())
+    return sum(peak(each) for each in family(pid)) - own
+
+
+def peak(pid: int) -> int:
+    """Bytes of memory that a process has held at most.  Raises OSError."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
+    if not found:
         raise OSError(f"/proc/{pid}/status tells no peak")
-    return (int(peak[1]) << 10) - largest_run(Path(f"/proc/{pid}/smaps").read_text())
+    return int(found[1]) << 10
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and all those that it started and that still run."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from family(int(child))
 
 
 def largest_run(smaps: str) -> int:

@@ -3,7 +3,7 @@
 
 from itertools import permutations
 
-SIZE = 7
+SIZE = 8
 most = checksum = 0
 for index, order in enumerate(permutations(range(1, SIZE + 1))):
     cards = list(order)

@@ -27,5 +27,5 @@ def digits_of_pi(count):
             q, r, t, k, m, x = q * k, (2 * q + r) * x, t * x, k + 1, digit, x + 2
 
 
-print(sum(queens(7)))
-print("".join(map(str, digits_of_pi(400))))
+print(sum(queens(8)))
+print("".join(map(str, digits_of_pi(800))))

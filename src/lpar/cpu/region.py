@@ -20,6 +20,7 @@ from typing import Any
 from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.handlers import Variant
 from lpar.cpu.ir import COLD, Block, Function, IrBits, Module, constant
+from lpar.cpu.known_pages import Bases, KnownPages
 from lpar.cpu.layout import SLOTS, Slot
 from lpar.cpu.plan import LAST, Plan, length
 from lpar.cpu.staging import Done
@@ -100,6 +101,7 @@ class RegionCpu(HandlerCpu):
         set_(self, "links", links)
         set_(self, "touched", touched)
         set_(self, "vars", {})
+        set_(self, "pages", KnownPages(f))
         set_(self, "written", set())  # by the current instruction so far
         set_(self, "writes", {})  # by each instruction
         set_(self, "edges", {i: set() for i in plan.code})
@@ -297,6 +299,7 @@ class RegionCpu(HandlerCpu):
         """Call a routine through the links; it must not touch kept registers."""
         if self.touched.get(routine.name, set()) & set(KEPT):
             raise NotRegionable(f"{routine.name} uses {self.touched[routine.name]}")
+        self.pages.called(routine)
         f: Function = self.f
         values = []
         for a, w in zip(args, routine.args, strict=True):
@@ -320,17 +323,11 @@ class RegionCpu(HandlerCpu):
 
     # -- memory ------------------------------------------------------------------------------------------
     def _guarded(self, ea: Any, size: int, tag_at: int, hot: Any, cold: Any, aligned: bool = False) -> Any:
-        """``hot(host address)`` if the TLB has the page, else ``cold()``; their values meet."""
+        """``hot(host address)`` if the site or the TLB has the page, else ``cold()``; their values meet."""
         f: Function = self.f
-        entry = self._entry(ea)
-        tag = self.raw_load(entry + tag_at, 64, 8)
-        miss = tag != ((ea + (size - 1)) & ~0xFFF)
-        if aligned and size > 1:
-            miss = miss | ((ea & (size - 1)) != 0)
         slow, fast, merge = f.new_block(), f.new_block(), f.new_block()
-        f.branch(miss.ref, slow, fast, COLD)
-        f.place(fast)
-        a = hot(ea + self.raw_load(entry + 16, 64, 8))
+        addend = self._addend(ea, size, tag_at, aligned, slow, fast)
+        a = hot(ea + addend)
         fast_end = f.block
         f.jump(merge)
         f.place(slow)
@@ -343,6 +340,32 @@ class RegionCpu(HandlerCpu):
             return None
         paths = f"[ {a.ref}, %{fast_end.label} ], [ {b.ref}, %{slow_end.label} ]"
         return IrBits(f, f.emit(f"phi i{a.w} {paths}"), a.w)
+
+    def _addend(self, ea: Any, size: int, tag_at: int, aligned: bool, slow: Block, fast: Block) -> IrBits:
+        """Go on in ``fast`` with what leads from ``ea`` to host memory, or in ``slow``."""
+        f: Function = self.f
+        pages: KnownPages = self.pages
+        known, unknown, found = f.new_block(), f.new_block(), f.new_block()
+        if aligned and size > 1:
+            whole = f.new_block()
+            f.branch(((ea & (size - 1)) != 0).ref, slow, whole, COLD)
+            f.place(whole)
+        name, inside = pages.check(self.insn, tag_at, ea)
+        f.branch((~inside).ref, unknown, known, COLD)
+        f.place(known)
+        kept = pages.addend(name)
+        f.jump(fast)
+        f.place(unknown)
+        entry = self._entry(ea)
+        tag = self.raw_load(entry + tag_at, 64, 8)
+        f.branch((tag != ((ea + (size - 1)) & ~0xFFF)).ref, slow, found, COLD)
+        f.place(found)
+        looked_up = self.raw_load(entry + 16, 64, 8)
+        pages.learn(name, tag, looked_up)
+        f.jump(fast)
+        f.place(fast)
+        paths = f"[ {kept.ref}, %{known.label} ], [ {looked_up.ref}, %{found.label} ]"
+        return IrBits(f, f.emit(f"phi i64 {paths}"), 64)
 
     def load(self, ea: Any, size: int) -> IrBits:
         """Load ``size`` bytes."""
@@ -420,10 +443,19 @@ class RegionCpu(HandlerCpu):
             lines.append(f"{at}.s = getelementptr i8, ptr %s, i64 {where}")
             lines.append(f"{at}.i = load {kind}, ptr {at}.s, align {align}")
             lines.append(f"store {kind} {at}.i, ptr {at}, align {align}")
-        entry.lines[:0] = lines
+        entry.lines[:0] = lines + self.pages.close(Bases(self._writers()))
         changed = self._changed_before()
         for number, (block, line, index, written) in enumerate(self.write_backs):
             block.lines[line] = "\n  ".join(self._stores(number, changed[index] | written))
+
+    def _writers(self) -> dict[int, list[int]]:
+        """The words of the instructions that write each general register."""
+        out: dict[int, list[int]] = {}
+        for index, written in self.writes.items():
+            for name, n in written:
+                if name == "gpr":
+                    out.setdefault(n, []).append(self.plan.code[index][0])
+        return out
 
     def _changed_before(self) -> dict[int, set[tuple[str, int]]]:
         """For each instruction the registers changed on some path from the entry to it."""
