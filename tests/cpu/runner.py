@@ -101,7 +101,7 @@ class Bench:
     def compile(self, real: int) -> bool:
         """Compile the region that begins at a real address where code was run; gives whether it was."""
         before = self.record(real)
-        self.engine.jit._compile_at(self._record_at(real), 0, picky=False)
+        self.engine.jit._compile_at(self._record_at(real), picky=False)
         return self.record(real) != before
 
     def put_code(self, real: int, words: Iterable[int], *, little: bool) -> None:

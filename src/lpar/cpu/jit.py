@@ -15,7 +15,6 @@ and compare again, since a store in between may have taken the mark away.  See n
 from __future__ import annotations
 
 import ctypes
-import queue
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE
 from lpar.cpu.native_shared import NEW_PAGES
 from lpar.cpu.region_cache import RegionCache, Stored, page_digest
 from lpar.cpu.region_worker import DEBUG, Worker
+from lpar.cpu.wanted import Wanted
 
 if TYPE_CHECKING:
     from lpar.cpu.engine import Engine
@@ -37,9 +37,8 @@ CALM = 128  #: samples without news until the time between them grows by a PERIO
 SLOWEST = 4  #: up to so many
 SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
 PAGE = 4096
-THRESHOLD = 8  #: samples at one place before it is compiled, and then at each power of two
 WARM = 64  #: samples in all before the compiler's process starts: a short run does without
-PREPARE = -(1 << 61)  #: the first in the queue: start that process
+PREPARE = 0  #: no record: start that process
 
 
 class Jit:
@@ -53,8 +52,7 @@ class Jit:
         word = ctypes.c_uint64
         self._install = engine.code.routine("install", word, word, word, result=ctypes.c_bool)
         self._mark = engine.code.routine("mark_compiled", word, result=ctypes.c_bool)
-        self._queue: queue.PriorityQueue[tuple[int, int]] = queue.PriorityQueue()  # most samples first
-        self._counts: dict[int, int] = {}
+        self._wanted = Wanted()
         self._samples = 0
         self._worker = Worker(engine.code.links, engine.code.touched)
         self._stop = False
@@ -96,13 +94,10 @@ class Jit:
         return self._pages_seen, self.compiled
 
     def _count(self, record: int) -> None:
-        n = self._counts.get(record, 0) + 1
-        self._counts[record] = n
         self._samples += 1
         if self._samples == WARM:
-            self._queue.put((PREPARE, 0))
-        if n >= THRESHOLD and n & (n - 1) == 0:
-            self._queue.put((-n, record))
+            self._wanted.want(PREPARE)
+        self._wanted.sample(record)
 
     # -- recalling -----------------------------------------------------------------------------------
     def _recall_new_pages(self) -> None:
@@ -141,15 +136,12 @@ class Jit:
 
     # -- compiling -----------------------------------------------------------------------------------
     def _compile_loop(self) -> None:
-        while True:
-            priority, record = self._queue.get()
-            if self._stop:
-                return
-            if priority == PREPARE:
+        while (record := self._wanted.take()) is not None:
+            if record == PREPARE:
                 self._worker.prepare()
                 continue
             try:
-                self._compile_at(record, priority)
+                self._compile_at(record)
             except Exception as error:  # a region that cannot be compiled is interpreted
                 if DEBUG:
                     import traceback
@@ -157,7 +149,7 @@ class Jit:
                     traceback.print_exc()
                     print(f"jit: {record:#x}: {error}", file=sys.stderr)
 
-    def _compile_at(self, record: int, priority: int, *, picky: bool = True) -> None:
+    def _compile_at(self, record: int, *, picky: bool = True) -> None:
         page, at = divmod(record - self._base, RECORD_STRIDE)
         if not 0 <= at < RECORD_BYTES:
             return
@@ -176,7 +168,7 @@ class Jit:
         self.instructions += len(region.words)
         self._put(region.words, page, record, old, address + region.start)
         for index in region.cuts:
-            self._queue.put((priority, self._base + page * RECORD_STRIDE + 8 * index))
+            self._wanted.want(self._base + page * RECORD_STRIDE + 8 * index, record)
         if self._digest(page) == digest:
             self._store.add(digest, region)
 
@@ -209,7 +201,7 @@ class Jit:
         """End the threads and the process."""
         self._stop = True
         self._worker.close()
-        self._queue.put((-(1 << 62), 0))
+        self._wanted.close()
         for thread in self._threads:
             thread.join()
         self._store.trim()

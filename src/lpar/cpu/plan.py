@@ -79,7 +79,31 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
         full = len(code) >= MAX_INSTRUCTIONS
         if full and index not in code and 0 <= index <= LAST and words(index) is not None:
             cuts.append(index)
-    return Plan(entry, code, tuple(cuts[:MAX_CUTS]))
+    return looping(Plan(entry, code, tuple(cuts[:MAX_CUTS])))
+
+
+def looping(plan: Plan) -> Plan:
+    """What of a loop around the entry comes back to it; a plan without a loop as it is.
+
+    The way out of a loop is taken once, and LLVM would take as long for it as for the loop.
+    """
+    if not _comes_back(plan):
+        return plan
+    sites = [i + length(word) for i, (word, _) in plan.code.items() if word & 1 and word >> 26 in (16, 18)]
+    before: dict[int, set[int]] = {}
+    for index, (word, _) in plan.code.items():
+        returns = sites if word >> 26 == 19 else []
+        target = relative_target(index, word)
+        for to in (*returns, *([] if target is None else [target])):
+            before.setdefault(to, set()).add(index)
+        if _falls_through(word):
+            before.setdefault(index + length(word), set()).add(index)
+    kept, todo = {plan.entry}, [plan.entry]
+    while todo:
+        new = before.get(todo.pop(), set()) - kept
+        kept |= new
+        todo += new
+    return Plan(plan.entry, {i: made for i, made in plan.code.items() if i in kept}, plan.cuts)
 
 
 def worthwhile(plan: Plan) -> bool:
