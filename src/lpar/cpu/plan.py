@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lpar.cpu.handlers import Variant
 
 MAX_INSTRUCTIONS = 160
+MAX_WITH_CASES = 256  #: instructions where a jump by CTR has its targets in the region
 MAX_CUTS = 4
+REACH, MAX_CASES = 256, 48  #: of a jump by CTR: instructions to its targets, and their number
 LONG, STRETCH = 32, 12  #: instructions that a region without a loop must have, in all and for each branch
 LAST = 1023  #: number of a page's last instruction
 
@@ -24,6 +26,7 @@ class Plan:
     entry: int
     code: dict[int, tuple[int, Variant]]
     cuts: tuple[int, ...] = ()  #: where the size limit cut the region off: entries of further ones
+    cases: dict[int, tuple[int, ...]] = field(default_factory=dict)  #: where each jump by CTR may go
 
 
 def length(word: int) -> int:
@@ -58,13 +61,32 @@ def _falls_through(word: int) -> bool:
     return opcode != 17
 
 
+def is_jump(word: int) -> bool:
+    """Whether it is ``bctr``: a switch, or an interpreter's dispatch."""
+    return word & 0xFC0007FF == 0x4C000420 and word >> 21 & 0x14 == 0x14
+
+
+def cases_of(index: int, words: Callable[[int], int | None]) -> tuple[int, ...]:
+    """Where a ``bctr`` may go: executed code near it that nothing runs into from above.
+
+    That is code behind a jump, a table, or what aligns it.
+    """
+    out = []
+    for at in range(max(index - REACH, 1), min(index + REACH, LAST) + 1):
+        before = words(at - 1)
+        if words(at) is not None and (before is None or (before >> 26 == 18 and not before & 3) or is_jump(before)):
+            out.append(at)
+    return tuple(sorted(out, key=lambda at: abs(at - index))[:MAX_CASES])
+
+
 def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[int], Variant | None]) -> Plan:
     """The region around ``entry``; ``words`` gives an executed instruction's word, None for others."""
     code: dict[int, tuple[int, Variant]] = {}
-    todo, cuts = [entry], []
+    cases: dict[int, tuple[int, ...]] = {}
+    todo, cuts, most = [entry], [], MAX_INSTRUCTIONS
     while todo:
         index = todo.pop(0)
-        while 0 <= index <= LAST and index not in code and len(code) < MAX_INSTRUCTIONS:
+        while 0 <= index <= LAST and index not in code and len(code) < most:
             word = words(index)
             variant = decode(word) if word is not None else None
             if word is None or variant is None:
@@ -73,13 +95,17 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
             target = relative_target(index, word)
             if target is not None and 0 <= target <= LAST:
                 todo.append(target)
+            if is_jump(word):
+                cases[index] = cases_of(index, words)
+                todo += cases[index]
+                most = MAX_WITH_CASES
             if not _falls_through(word):
                 break
             index += length(word)
-        full = len(code) >= MAX_INSTRUCTIONS
+        full = len(code) >= most
         if full and index not in code and 0 <= index <= LAST and words(index) is not None:
             cuts.append(index)
-    return looping(Plan(entry, code, tuple(cuts[:MAX_CUTS])))
+    return looping(Plan(entry, code, tuple(cuts[:MAX_CUTS]), cases))
 
 
 def looping(plan: Plan) -> Plan:
@@ -92,9 +118,9 @@ def looping(plan: Plan) -> Plan:
     sites = [i + length(word) for i, (word, _) in plan.code.items() if word & 1 and word >> 26 in (16, 18)]
     before: dict[int, set[int]] = {}
     for index, (word, _) in plan.code.items():
-        returns = sites if word >> 26 == 19 else []
+        returns = sites if word >> 26 == 19 and index not in plan.cases else []
         target = relative_target(index, word)
-        for to in (*returns, *([] if target is None else [target])):
+        for to in (*returns, *plan.cases.get(index, ()), *([] if target is None else [target])):
             before.setdefault(to, set()).add(index)
         if _falls_through(word):
             before.setdefault(index + length(word), set()).add(index)
@@ -103,7 +129,9 @@ def looping(plan: Plan) -> Plan:
         new = before.get(todo.pop(), set()) - kept
         kept |= new
         todo += new
-    return Plan(plan.entry, {i: made for i, made in plan.code.items() if i in kept}, plan.cuts)
+    code = {i: made for i, made in plan.code.items() if i in kept}
+    cases = {i: tuple(to for to in cases if to in kept) for i, cases in plan.cases.items() if i in kept}
+    return Plan(plan.entry, code, plan.cuts, cases)
 
 
 def worthwhile(plan: Plan) -> bool:
@@ -130,7 +158,7 @@ def _comes_back(plan: Plan) -> bool:
         call = word >> 26 in (16, 18) and word & 1
         follow = [index + length(word)] if _falls_through(word) else []
         target = None if call else relative_target(index, word)
-        follow += [] if target is None else [target]
+        follow += [*([] if target is None else [target]), *plan.cases.get(index, ())]
         if plan.entry in follow:
             return True
         todo += follow

@@ -250,6 +250,8 @@ class RegionCpu(HandlerCpu):
         """An indirect or far branch: a return inside the region is recognised."""
         f: Function = self.f
         pc = target & ~3
+        if target.c is None and self.plan.cases.get(self.index):
+            self._choose(pc, [to for to in self.plan.cases[self.index] if to in self.labels])
         if target.c is None and self.calls and self.insn >> 26 == 19:
             base = self.pc_adj
             sites = sorted(self.calls & set(self.labels), key=lambda i: abs(i - self.index))
@@ -259,6 +261,20 @@ class RegionCpu(HandlerCpu):
                 f.branch((pc == site).ref, self._polled(index), follow)
                 f.place(follow)
         self.leave("lp_goto", rec=pc.ref)
+
+    def _choose(self, pc: IrBits, cases: list[int]) -> None:
+        """Go on inside the region if a jump by CTR leads there; where a request waits, leave like others."""
+        f: Function = self.f
+        inside, outside = f.new_block(), f.new_block()
+        at = self.state_ptr(SLOTS["exit_request"].offset)
+        request = f.emit(f"load volatile i64, ptr {at}, align 8")
+        f.branch(f.emit(f"icmp ne i64 {request}, 0"), outside, inside, COLD)
+        f.place(inside)
+        number = (pc - (self.pc_adj + (self._record(0) >> 1))) >> 2
+        labels = " ".join(f"i64 {to}, label %{self.labels[to].label}" for to in cases)
+        self.edges[self.index] |= set(cases)
+        f.finish(f"switch i64 {number.ref}, label %{outside.label} [ {labels} ]")
+        f.place(outside)
 
     def _polled(self, index: int) -> Block:
         """A block that polls and goes to an instruction of the region."""
