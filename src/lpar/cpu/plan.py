@@ -74,7 +74,8 @@ def cases_of(index: int, words: Callable[[int], int | None]) -> tuple[int, ...]:
     out = []
     for at in range(max(index - REACH, 1), min(index + REACH, LAST) + 1):
         before = words(at - 1)
-        if words(at) is not None and (before is None or (before >> 26 == 18 and not before & 3) or is_jump(before)):
+        runs_on = before is not None and not is_jump(before) and (before >> 26 != 18 or before & 1)
+        if words(at) is not None and not runs_on:
             out.append(at)
     return tuple(sorted(out, key=lambda at: abs(at - index))[:MAX_CASES])
 
