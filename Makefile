@@ -38,7 +38,7 @@ bench:
 
 test-debian:
 	@scripts/setup test
-	LPAR_TEST_DEBIAN=1 $(PYTEST) tests/debian $(PYTESTFLAGS)
+	LPAR_TEST_DEBIAN=1 LPAR_FILE_OPERATIONS=600 $(PYTEST) tests/debian tests/guest/test_files.py $(PYTESTFLAGS)
 
 fuzz-isa:
 	@scripts/setup test

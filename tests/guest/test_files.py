@@ -17,7 +17,7 @@ from tests.guest.test_machines import BROKEN
 
 from lpar.testing.shell import Shell
 
-COUNT = int(os.environ.get("LPAR_FILE_OPERATIONS", "300"))  #: for each file and round
+COUNT = int(os.environ.get("LPAR_FILE_OPERATIONS", "150"))  #: for each file and round
 SEED = int(os.environ.get("LPAR_SEED", "1"))
 ROUNDS = 3
 FILES = 3  #: exercised at the same time
