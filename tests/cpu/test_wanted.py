@@ -24,7 +24,7 @@ def sampled(wanted: Wanted, record: int, times: int) -> None:
 
 
 def test_the_hottest_first() -> None:
-    wanted = Wanted(Clock())
+    wanted = Wanted(clock=Clock())
     sampled(wanted, 8, THRESHOLD)
     sampled(wanted, 16, THRESHOLD * 2)
     sampled(wanted, 24, THRESHOLD - 1)
@@ -33,7 +33,7 @@ def test_the_hottest_first() -> None:
 
 def test_what_was_hot_once_waits() -> None:
     clock = Clock()
-    wanted = Wanted(clock)
+    wanted = Wanted(clock=clock)
     sampled(wanted, 8, 1000)
     clock.now += 10 * HALF
     sampled(wanted, 16, THRESHOLD)
@@ -43,7 +43,7 @@ def test_what_was_hot_once_waits() -> None:
 def test_weights_do_not_overflow() -> None:
     """Samples over hours keep their order."""
     clock = Clock()
-    wanted = Wanted(clock)
+    wanted = Wanted(clock=clock)
     for round in range(6):
         sampled(wanted, 8, THRESHOLD)
         sampled(wanted, 100 + round, THRESHOLD)
@@ -54,7 +54,7 @@ def test_weights_do_not_overflow() -> None:
 
 
 def test_wants_of_the_engine_itself() -> None:
-    wanted = Wanted(Clock())
+    wanted = Wanted(clock=Clock())
     sampled(wanted, 8, THRESHOLD)
     wanted.want(16, 8)
     wanted.want(0)

@@ -27,7 +27,7 @@ MODELS = {
     "POWER9": Model(pvr=0x004E1202, isa=300, dec_bits=56),
     "POWER10": Model(pvr=0x00801200, isa=310, dec_bits=56),
 }
-TIERS = os.environ.get("LPAR_TIERS", "")  #: "units": compile no regions (for tests and measurements)
+TIERS = os.environ.get("LPAR_TIERS", "")  #: for tests: "units": no regions; "regions": one at each sample
 DEFAULT_CPU = "POWER9"
 _GPRS = {f"r{n}": n for n in range(32)}
 _KICKED, _HCALL = Exit(ExitReason.KICKED), Exit(ExitReason.HCALL)
@@ -314,7 +314,7 @@ class SoftAccelerator:
         if self._jit:
             self._engine.start_units()
             if TIERS != "units":
-                self._engine.start_jit()
+                self._engine.start_jit(eager=TIERS == "regions")
         return vcpus
 
     def facts(self) -> Facts:

@@ -203,7 +203,7 @@ class Engine:
         self.jit: Any = None
         self._at_end: list[Callable[[], None]] = []
         self._rooms: list[tuple[int, int]] = []  # in the arena of units
-        self._jit_wanted = False
+        self._jit_wanted = self._jit_eager = False
         self._starting = threading.Lock()
 
     def share(self, name: str, value: int, index: int = 0) -> None:
@@ -252,24 +252,25 @@ class Engine:
             thread.state.set("stencil_table", code.stencils.address)
             thread.state.set("stencil_symbols", code.stencil_symbols.address)
 
-    def start_jit(self) -> None:
+    def start_jit(self, *, eager: bool = False) -> None:
         """Compile what is hot from now on; without effect where the host has no executable memory for us.
 
+        ``eager``: whatever is sampled once, even what is no quicker as a region (for tests).
         While the engine's own code is not complete it waits for that.
         """
         from lpar.cpu.jit import Jit
 
         with self._starting:
-            self._jit_wanted = True
+            self._jit_wanted, self._jit_eager = True, eager
             if self.code.arena is not None and self.code.complete and self.jit is None:
-                self.jit = Jit(self, self.code.arena)
+                self.jit = Jit(self, self.code.arena, eager=eager)
 
     def code_complete(self) -> None:
         """The rest of the engine's own code has come."""
         for thread in self.threads:
             thread.set_links()
         if self._jit_wanted:
-            self.start_jit()
+            self.start_jit(eager=self._jit_eager)
 
     def at_end(self, action: Callable[[], None]) -> None:
         """Have something done by ``close``, before the tables go."""

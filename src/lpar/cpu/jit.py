@@ -26,7 +26,7 @@ from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE
 from lpar.cpu.native_shared import NEW_PAGES
 from lpar.cpu.region_cache import RegionCache, Stored, page_digest
 from lpar.cpu.region_worker import DEBUG, Worker
-from lpar.cpu.wanted import Wanted
+from lpar.cpu.wanted import THRESHOLD, Wanted
 
 if TYPE_CHECKING:
     from lpar.cpu.engine import Engine
@@ -44,7 +44,7 @@ PREPARE = 0  #: no record: start that process
 class Jit:
     """Sampling and compilation for one engine."""
 
-    def __init__(self, engine: Engine, arena: Arena) -> None:
+    def __init__(self, engine: Engine, arena: Arena, *, eager: bool = False) -> None:
         self.engine = engine
         self.arena = arena
         arena.enter()
@@ -52,7 +52,8 @@ class Jit:
         word = ctypes.c_uint64
         self._install = engine.code.routine("install", word, word, word, result=ctypes.c_bool)
         self._mark = engine.code.routine("mark_compiled", word, result=ctypes.c_bool)
-        self._wanted = Wanted()
+        self._wanted = Wanted(1 if eager else THRESHOLD)
+        self._picky = not eager
         self._samples = 0
         self._worker = Worker(engine.code.links, engine.code.touched)
         self._stop = False
@@ -141,7 +142,7 @@ class Jit:
                 self._worker.prepare()
                 continue
             try:
-                self._compile_at(record)
+                self._compile_at(record, picky=self._picky)
             except Exception as error:  # a region that cannot be compiled is interpreted
                 if DEBUG:
                     import traceback

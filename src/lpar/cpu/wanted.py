@@ -20,7 +20,8 @@ LARGEST = 500.0  #: of the exponent of a sample's weight, before all are made sm
 class Wanted:
     """Records by how hot they are; one thread takes, another counts."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, threshold: int = THRESHOLD, clock: Callable[[], float] = time.monotonic) -> None:
+        self._threshold = threshold
         self._clock = clock
         self._since = clock()
         self._counts: dict[int, int] = {}
@@ -33,7 +34,7 @@ class Wanted:
         """Count a sample."""
         n = self._counts[record] = self._counts.get(record, 0) + 1
         self._heat[record] = self._heat.get(record, 0.0) + self._weight()
-        if n >= THRESHOLD and n & (n - 1) == 0:
+        if n >= self._threshold and n & (n - 1) == 0:
             self._add(record)
 
     def _weight(self) -> float:
