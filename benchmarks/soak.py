@@ -25,7 +25,7 @@ from lpar.testing.shell import BOOT_TIMEOUT, PROMPT, Shell
 
 MEMORY = "2G"
 LIMIT = 600.0  #: seconds for a pair of lines
-GROWTH = 24  #: MiB of the host's memory that may come after the first pass: compiled code, mostly
+GROWTH = 64  #: MiB of the host's memory that may come after the first pass: the compiler's process, mostly
 PAIRS = (
     ("gcc", "gzip"),
     ("xz", "storm"),

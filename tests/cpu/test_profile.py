@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from tests.cpu.runner import DR, LE, ME, PAGE_PRIV, PAGE_R, PAGE_W, RI, SF, TABLES, Bench, Radix
 
-from lpar.cpu import layout
+from lpar.cpu import layout, region_worker
 from lpar.cpu.profile import Profiler
 from lpar.cpu.region_worker import Worker
 
@@ -133,3 +133,18 @@ def test_the_compiler_process_counts() -> None:
     finally:
         worker.close()
     assert worker.cpu_seconds() == 0
+
+
+def test_a_compiler_process_that_has_grown_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What LLVM keeps for each region goes with the process; nothing else is noticed of it."""
+    monkeypatch.setattr(region_worker, "LARGEST", 0)
+    worker = Worker({}, {})
+    try:
+        seen = set()
+        for _ in range(region_worker.FEWEST * 2 + 1):
+            assert worker.compile(300, 0, bytes(8192), True) is None, "nothing was executed there"
+            if worker._process is not None:
+                seen.add(worker._process.pid)
+        assert len(seen) == 3
+    finally:
+        worker.close()

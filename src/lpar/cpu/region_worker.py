@@ -22,6 +22,8 @@ from lpar.cpu.region_cache import Stored
 
 NICE = 10  #: the compiler takes what the vCPUs leave
 STARTS = 3  #: of the process: one that dies again and again is given up
+LARGEST = 140 << 20  #: bytes of memory at which it makes room for another: LLVM keeps 0.5 MiB for each region
+FEWEST = 32  #: answers that one gives before that
 PREFIX, BLOCK = 1, 16  #: a prefix's primary opcode; words in a block that prefixed instructions do not leave
 DEBUG = bool(os.environ.get("LPAR_JIT_DEBUG"))
 
@@ -33,7 +35,7 @@ class Worker:
         self._about = links, touched
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._starts = 0
+        self._starts = self._answers = 0
 
     def compile(self, isa: int, entry: int, records: bytes, picky: bool) -> Stored | None:
         """The region at instruction ``entry`` of a page with these records; None if there is none.
@@ -43,7 +45,9 @@ class Worker:
         with self._lock:
             while self._starts < STARTS or self._process is not None:
                 try:
-                    return self._ask((isa, entry, records, picky))
+                    answer = self._ask((isa, entry, records, picky))
+                    self._renew()
+                    return answer
                 except (OSError, EOFError, pickle.UnpicklingError):
                     self._end()
             return None
@@ -76,8 +80,20 @@ class Worker:
         answer = pickle.load(process.stdout)
         return answer if isinstance(answer, Stored) else None
 
+    def _renew(self) -> None:
+        """End a process that has grown; the next request starts another."""
+        assert self._process is not None
+        self._answers += 1
+        if self._answers < FEWEST:
+            return
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        if int(pages) * os.sysconf("SC_PAGE_SIZE") > LARGEST:
+            self._end()
+            self._starts -= 1
+
     def _start(self) -> None:
         self._starts += 1
+        self._answers = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lpar.cpu.region_worker"],
             stdin=subprocess.PIPE,
