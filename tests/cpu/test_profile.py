@@ -142,7 +142,7 @@ def test_a_compiler_process_that_has_grown_makes_room(monkeypatch: pytest.Monkey
     try:
         seen = set()
         for _ in range(region_worker.FEWEST * 2 + 1):
-            assert worker.compile(300, 0, bytes(8192), True) is None, "nothing was executed there"
+            assert worker.compile(300, 0, bytes(8192), bytes(4096), True) is None
             if worker._process is not None:
                 seen.add(worker._process.pid)
         assert len(seen) == 3

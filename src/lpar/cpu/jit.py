@@ -122,8 +122,10 @@ class Jit:
                 self._install_stored(page, region)
 
     def _digest(self, page: int) -> bytes:
-        content = ctypes.string_at(self.engine.ram_address + page * PAGE, PAGE)
-        return page_digest(self.engine.model.isa, content)
+        return page_digest(self.engine.model.isa, self._content(page))
+
+    def _content(self, page: int) -> bytes:
+        return ctypes.string_at(self.engine.ram_address + page * PAGE, PAGE)
 
     def _install_stored(self, page: int, region: Stored) -> None:
         record = self._base + page * RECORD_STRIDE + 8 * region.entry
@@ -157,10 +159,11 @@ class Jit:
         old = ctypes.c_uint64.from_address(record).value
         if not old >> 32 or self._handler(old) in self.arena:
             return
-        digest = self._digest(page)
+        content = self._content(page)
+        digest = page_digest(self.engine.model.isa, content)
         records = ctypes.string_at(self._base + page * RECORD_STRIDE, RECORD_BYTES)
         begin = time.perf_counter()
-        region = self._worker.compile(self.engine.model.isa, at // 8, records, picky)
+        region = self._worker.compile(self.engine.model.isa, at // 8, records, content, picky)
         self.seconds += time.perf_counter() - begin
         address = self.arena.add(region.image) if region else None
         if region is None or address is None:

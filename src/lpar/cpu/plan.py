@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,9 +12,13 @@ from lpar.cpu.handlers import Variant
 MAX_INSTRUCTIONS = 160
 MAX_WITH_CASES = 256  #: instructions where a jump by CTR has its targets in the region
 MAX_CUTS = 4
-REACH, MAX_CASES = 256, 48  #: of a jump by CTR: instructions to its targets, and their number
+MAX_CASES = 256  #: in the table of a jump by CTR
+FARTHEST = 1 << 20  #: bytes from a table to a case
 LONG, STRETCH = 32, 12  #: instructions that a region without a loop must have, in all and for each branch
 LAST = 1023  #: number of a page's last instruction
+
+
+Words = Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +71,31 @@ def is_jump(word: int) -> bool:
     return word & 0xFC0007FF == 0x4C000420 and word >> 21 & 0x14 == 0x14
 
 
-def cases_of(index: int, words: Callable[[int], int | None]) -> tuple[int, ...]:
-    """Where a ``bctr`` may go: executed code near it that nothing runs into from above.
+def cases_of(index: int, words: Words, page: bytes) -> tuple[int, ...]:
+    """Where a ``bctr`` may go: what was executed of the cases in the table of distances behind it (GCC's).
 
-    That is code behind a jump, a table, or what aligns it.
+    None, if there is no table, or if it leads out of the page more than now and then: to come and go costs
+    more than a region gains.
     """
-    out = []
-    for at in range(max(index - REACH, 1), min(index + REACH, LAST) + 1):
-        before = words(at - 1)
-        runs_on = before is not None and not is_jump(before) and (before >> 26 != 18 or before & 1)
-        if words(at) is not None and not runs_on:
-            out.append(at)
-    return tuple(sorted(out, key=lambda at: abs(at - index))[:MAX_CASES])
+    table = index + 1
+    cases, inside, count = set(), 0, 0
+    for at in range(table, min(table + MAX_CASES, LAST + 1)):
+        (distance,) = struct.unpack_from("<i", page, 4 * at)
+        if words(at) is not None or distance % 4 or abs(distance) > FARTHEST:
+            break
+        count += 1
+        to = table + distance // 4
+        inside += 0 <= to <= LAST
+        if 0 <= to <= LAST and words(to) is not None:
+            cases.add(to)
+    return tuple(sorted(cases)) if count > 1 and inside * 10 >= count * 9 else ()
 
 
-def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[int], Variant | None]) -> Plan:
-    """The region around ``entry``; ``words`` gives an executed instruction's word, None for others."""
+def discover(entry: int, words: Words, decode: Callable[[int], Variant | None], page: bytes = b"") -> Plan:
+    """The region around ``entry``; ``words`` gives an executed instruction's word, None for others.
+
+    ``page``: the content of RAM, for what was not executed.
+    """
     code: dict[int, tuple[int, Variant]] = {}
     cases: dict[int, tuple[int, ...]] = {}
     todo, cuts, most = [entry], [], MAX_INSTRUCTIONS
@@ -96,9 +110,9 @@ def discover(entry: int, words: Callable[[int], int | None], decode: Callable[[i
             target = relative_target(index, word)
             if target is not None and 0 <= target <= LAST:
                 todo.append(target)
-            if is_jump(word):
-                cases[index] = cases_of(index, words)
-                todo += cases[index]
+            if page and is_jump(word) and (found := cases_of(index, words, page)):
+                cases[index] = found
+                todo += found
                 most = MAX_WITH_CASES
             if not _falls_through(word):
                 break

@@ -37,15 +37,15 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = self._answers = 0
 
-    def compile(self, isa: int, entry: int, records: bytes, picky: bool) -> Stored | None:
-        """The region at instruction ``entry`` of a page with these records; None if there is none.
+    def compile(self, isa: int, entry: int, records: bytes, page: bytes, picky: bool) -> Stored | None:
+        """The region at instruction ``entry`` of a page (its records, its content); None if there is none.
 
         ``picky``: nor if it would be no quicker than units.
         """
         with self._lock:
             while self._starts < STARTS or self._process is not None:
                 try:
-                    answer = self._ask((isa, entry, records, picky))
+                    answer = self._ask((isa, entry, records, page, picky))
                     self._renew()
                     return answer
                 except (OSError, EOFError, pickle.UnpicklingError):
@@ -143,7 +143,7 @@ class Compiler:
         self._links, self._touched = links, touched
         self._decoders: dict[int, Any] = {}
 
-    def region(self, isa: int, entry: int, records: bytes, picky: bool) -> Stored | None:
+    def region(self, isa: int, entry: int, records: bytes, page: bytes, picky: bool) -> Stored | None:
         """The compiled region; None if there is none."""
         from lpar.cpu import compiler
         from lpar.cpu.arena import lay_out
@@ -154,7 +154,7 @@ class Compiler:
 
         decode = self._decoders.setdefault(isa, Decoder(isa))
         words = (ctypes.c_uint64 * 1024).from_buffer_copy(records)
-        plan = discover(entry, lambda i: executed_word(words, i), decode)
+        plan = discover(entry, lambda i: executed_word(words, i), decode, page)
         module = Module(compiler.ARCH)
         if (picky and not worthwhile(plan)) or not trace_region(
             module, "region", plan, self._links, self._touched
