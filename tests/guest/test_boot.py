@@ -53,7 +53,7 @@ def test_interrupt_key(debian: Guest) -> None:
     """Ctrl-C at a terminal is for the guest's program, not for lpar."""
     with Session([*LPAR, "boot", "debian"], terminal=True) as session:
         shell = Shell(session).ready()
-        session.send("echo '<'asleep'>'; sleep 1000")
+        session.send("sh -c \"echo '<'asleep'>'; exec sleep 1000\"")  # whoever prints is in front already
         session.expect("<asleep>")
         session.send_bytes(b"\x03")
         session.expect(PROMPT)
