@@ -8,7 +8,7 @@ PYTEST ?= $(BIN)/python -m pytest
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
 	@echo "make test    lint, types and all tests"
-	@echo "make test-kvm  lpar on real KVM, in an emulated POWER9 host (about 20 minutes)"
+	@echo "make test-kvm  lpar on real KVM, in an emulated POWER9 host (about 8 minutes)"
 	@echo "make test-debian  set a whole Debian up, and work in it: ten minutes"
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"

@@ -9,7 +9,10 @@ import pytest
 from tests.cpu.runner import DR, LE, ME, PAGE_PRIV, PAGE_R, PAGE_W, SF, TABLES, Bench, Radix
 from tests.isa.harness import assemble
 
-from lpar.cpu.known_pages import Bases, site_of, source_of_step
+from lpar.cpu import native_tlb
+from lpar.cpu.ir import Function, Module, constant
+from lpar.cpu.known_pages import Bases, KnownPages, site_of, source_of_step
+from lpar.cpu.native_memory import LOADS
 
 KERNEL = SF | ME | LE
 CODE, EA, TABLE_EA = 0x8000, 0x12345000, 0x22345000
@@ -132,3 +135,14 @@ def test_walks(bench: Bench, step: int) -> None:
     run(bench, lines, first=False, **regs)
     expected = sum(int.from_bytes(data[n * step : n * step + 8], "little") for n in range(count))
     assert bench["r10"] == expected % 2**64
+
+
+def test_what_may_change_translations_ends_all_sites() -> None:
+    """A region has its sites, unless it calls what is not known to leave translations alone."""
+    [word] = assemble(["ld 10, 8(3)"])
+    for routine, used in ((LOADS[8], 1), (native_tlb.tlbie_radix, 0)):
+        f = Function("define void @f()", Module("x86_64"))
+        pages = KnownPages(f)
+        name, _ = pages.check(word, READ, constant(f, EA, 64))
+        pages.called(routine)
+        assert f"{name}.on = icmp eq i64 0, {1 - used}" in pages.close(Bases({}))

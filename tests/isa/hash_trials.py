@@ -17,11 +17,17 @@ from dataclasses import astuple, dataclass
 from tests.cpu.hash_guest import LP, SLB_LLP, Segment
 from tests.cpu.runner import DR, IR, ME, PR, RI, SF
 from tests.isa import judge
-from tests.isa.mmu_trials import DONE, MARK, RESULTS, branch, put, qemu_memory, real_frames
+from tests.isa.mmu_trials import (
+    DONE,
+    MARK,
+    RESULTS,
+    branch,
+    forget_undefined,
+    partition_memory,
+    put,
+    qemu_memory,
+)
 
-from lpar.accel.protocol import ExitReason
-from lpar.accel.soft import SoftAccelerator
-from lpar.host.memory import GuestMemory
 from lpar.papr.partition import Partition
 
 RAM = 256 << 20
@@ -264,35 +270,22 @@ def rows(results: bytes, count: int) -> list[dict[str, int]]:
     for n in range(count):
         row = dict(zip(FIELDS, struct.unpack_from(">16Q", results, ROW * n), strict=True))
         row["v"] &= ~0x60  # software's bits: QEMU marks entries that a migration must send
-        if row["vector"] not in (0x300, 0x380):
-            del row["dar"]
-        if row["vector"] != 0x300:
-            del row["dsisr"]
+        forget_undefined(row)
         made.append(row)
     return made
 
 
+def use_hash_table(partition: Partition) -> None:
+    """Have the vCPU walk the partition's table, which must be as large as the trials expect."""
+    table = partition.hash_table()
+    assert table is not None
+    assert table.order == GROUPS.bit_length() + 6
+    partition.vcpus[0].set_hash_table(table.order)
+
+
 def run_here(trials: Sequence[Trial], model: str = "POWER9") -> list[dict[str, int]]:
     """The trials on the engine, with the partition's own hypercalls."""
-    with GuestMemory(RAM) as memory:
-        accelerator = SoftAccelerator()
-        [vcpu] = accelerator.create_vcpus(memory, 1, model)
-        partition = Partition(memory, [vcpu], allocate_hpt=accelerator.allocate_hpt)
-        table = partition.hash_table()
-        assert table is not None and table.order == GROUPS.bit_length() + 6
-        vcpu.set_hash_table(table.order)
-        memory.write(0, image(trials))
-        memory.write(FRAMES, real_frames())
-        for name, value in {"msr": SF | ME, "pc": 0x100, "lpcr": 0}.items():
-            vcpu.set_reg(name, value)
-        while True:
-            exit = vcpu.run()
-            assert exit.reason is ExitReason.HCALL, exit
-            if vcpu.get_reg("r3") == 0x7FFC:
-                break
-            partition.handle_hcall(vcpu)
-        results = memory.read(RESULTS, ROW * len(trials))
-        accelerator.close()
+    results = partition_memory(image(trials), RAM, FRAMES, ROW * len(trials), model, use_hash_table)
     return rows(results, len(trials))
 
 

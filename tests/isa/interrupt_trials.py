@@ -35,16 +35,11 @@ from tests.isa.mmu_trials import (
     TABLE,
     VALID,
     branch,
+    partition_memory,
     put,
     qemu_memory,
-    real_frames,
     tables,
 )
-
-from lpar.accel.protocol import ExitReason
-from lpar.accel.soft import SoftAccelerator
-from lpar.host.memory import GuestMemory
-from lpar.papr.partition import Partition
 
 TRIALS, CODE, COMMON = 0x100000, 0x4000, 0x6000
 SLOT = LOAD + 0xF00  #: real address of the instruction, in the page that is mapped at MAPPED
@@ -197,22 +192,8 @@ def rows(results: bytes, count: int) -> list[dict[str, int]]:
 
 def run_here(trials: Sequence[Trial], model: str = "POWER9") -> list[dict[str, int]]:
     """The trials on the engine, with the partition's own hypercalls."""
-    with GuestMemory(256 << 20) as memory:
-        accelerator = SoftAccelerator()
-        [vcpu] = accelerator.create_vcpus(memory, 1, model)
-        partition = Partition(memory, [vcpu], allocate_hpt=accelerator.allocate_hpt)
-        memory.write(0, image(trials))
-        memory.write(FRAMES, real_frames())
-        for name, value in {"msr": SF | ME, "pc": 0x100, "lpcr": 0}.items():
-            vcpu.set_reg(name, value)
-        while True:
-            exit = vcpu.run()
-            assert exit.reason is ExitReason.HCALL, exit
-            if vcpu.get_reg("r3") == 0x7FFC:
-                break
-            partition.handle_hcall(vcpu)
-        results = memory.read(RESULTS, ROW * len(trials))
-        accelerator.close()
+    length = ROW * len(trials)
+    results = partition_memory(image(trials), 256 << 20, FRAMES, length, model, lambda _: None)
     return rows(results, len(trials))
 
 

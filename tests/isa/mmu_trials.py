@@ -12,15 +12,20 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from tests.cpu.runner import DR, IR, ME, PAGE_R, PAGE_X, PR, RI, SF, Bench, watchdog
 from tests.isa.harness import assemble
 
+from lpar.accel.protocol import ExitReason
+from lpar.accel.soft import SoftAccelerator
 from lpar.cpu import layout
 from lpar.host.memory import GuestMemory
+from lpar.papr.partition import Partition
+
+FIRMWARE_DONE = 0x7FFC  #: the hypercall that ends a firmware
 
 RAM = 128 << 20
 TABLE, ROOT, DIRECTORY, MIDDLE, LEAVES, LEAVES64 = 0x20000, 0x30000, 0x40000, 0x41000, 0x42000, 0x43000
@@ -156,15 +161,20 @@ def real_frames() -> bytes:
     return struct.pack(">I", 0x44000002) * (0x40000 // 4)
 
 
+def forget_undefined(row: dict[str, int]) -> None:
+    """Leave out what the interrupt does not set."""
+    if row["vector"] not in (0x300, 0x380):
+        del row["dar"]
+    if row["vector"] != 0x300:
+        del row["dsisr"]
+
+
 def rows(results: bytes, count: int) -> list[dict[str, int]]:
     """The results by name; what an interrupt leaves undefined is left out."""
     made = []
     for n in range(count):
         row = dict(zip(FIELDS, struct.unpack_from(">7Q", results, ROW * n), strict=True))
-        if row["vector"] not in (0x300, 0x380):
-            del row["dar"]
-        if row["vector"] != 0x300:
-            del row["dsisr"]
+        forget_undefined(row)
         made.append(row)
     return made
 
@@ -187,6 +197,30 @@ def run_here(trials: Sequence[Trial], model: str = "POWER9") -> list[dict[str, i
     results = bench.memory.read(RESULTS, ROW * len(trials))
     bench.close()
     return rows(results, len(trials))
+
+
+def partition_memory(
+    firmware: bytes, ram: int, at: int, length: int, model: str, prepare: Callable[[Partition], None]
+) -> bytes:
+    """The results of a firmware that ran on the engine, in a partition; the frames are at ``at``."""
+    with GuestMemory(ram) as memory:
+        accelerator = SoftAccelerator()
+        [vcpu] = accelerator.create_vcpus(memory, 1, model)
+        partition = Partition(memory, [vcpu], allocate_hpt=accelerator.allocate_hpt)
+        prepare(partition)
+        memory.write(0, firmware)
+        memory.write(at, real_frames())
+        for name, value in {"msr": SF | ME, "pc": 0x100, "lpcr": 0}.items():
+            vcpu.set_reg(name, value)
+        while True:
+            exit = vcpu.run()
+            assert exit.reason is ExitReason.HCALL, exit
+            if vcpu.get_reg("r3") == FIRMWARE_DONE:
+                break
+            partition.handle_hcall(vcpu)
+        results = memory.read(RESULTS, length)
+        accelerator.close()
+    return results
 
 
 def load(memory: GuestMemory, firmware: bytes) -> None:

@@ -266,9 +266,7 @@ class RegionCpu(HandlerCpu):
         """Go on inside the region if a jump by CTR leads there; where a request waits, leave like others."""
         f: Function = self.f
         inside, outside = f.new_block(), f.new_block()
-        at = self.state_ptr(SLOTS["exit_request"].offset)
-        request = f.emit(f"load volatile i64, ptr {at}, align 8")
-        f.branch(f.emit(f"icmp ne i64 {request}, 0"), outside, inside, COLD)
+        self._branch_if_requested(outside, inside)
         f.place(inside)
         number = (pc - (self.pc_adj + (self._record(0) >> 1))) >> 2
         labels = " ".join(f"i64 {to}, label %{self.labels[to].label}" for to in cases)
@@ -287,12 +285,16 @@ class RegionCpu(HandlerCpu):
         f.block = here
         return block
 
+    def _branch_if_requested(self, then: Block, other: Block) -> None:
+        f: Function = self.f
+        at = self.state_ptr(SLOTS["exit_request"].offset)
+        request = f.emit(f"load volatile i64, ptr {at}, align 8")
+        f.branch(f.emit(f"icmp ne i64 {request}, 0"), then, other, COLD)
+
     def _poll_at(self, rec: IrBits) -> None:
         f: Function = self.f
         cold, hot = f.new_block(), f.new_block()
-        at = self.state_ptr(SLOTS["exit_request"].offset)
-        request = f.emit(f"load volatile i64, ptr {at}, align 8")
-        f.branch(f.emit(f"icmp ne i64 {request}, 0"), cold, hot, COLD)
+        self._branch_if_requested(cold, hot)
         f.place(cold)
         try:
             self.leave("lp_poll", rec=rec.ref)
