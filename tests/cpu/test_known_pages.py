@@ -10,7 +10,7 @@ from tests.cpu.runner import DR, LE, ME, PAGE_PRIV, PAGE_R, PAGE_W, SF, TABLES, 
 from tests.isa.harness import assemble
 
 from lpar.cpu import native_tlb
-from lpar.cpu.ir import Function, Module, constant
+from lpar.cpu.ir import Function, Module
 from lpar.cpu.known_pages import Bases, KnownPages, site_of, source_of_step
 from lpar.cpu.native_memory import LOADS
 
@@ -143,6 +143,6 @@ def test_what_may_change_translations_ends_all_sites() -> None:
     for routine, used in ((LOADS[8], 1), (native_tlb.tlbie_radix, 0)):
         f = Function("define void @f()", Module("x86_64"))
         pages = KnownPages(f)
-        name, _ = pages.check(word, READ, constant(f, EA, 64))
+        name, _ = pages.site(word, READ)
         pages.called(routine)
         assert f"{name}.on = icmp eq i64 0, {1 - used}" in pages.close(Bases({}))

@@ -10,6 +10,8 @@ Rules of this file:
 * What the TLB said holds until the vCPU's next poll (native_tlb): a poll with a request leaves the region.
   A region that calls what changes translations or waits for other vCPUs (a vCPU that waits counts as outside)
   keeps nothing.
+* A site's code is kept short, since LLVM takes its time for each line: what is rare is a routine
+  (native_memory.extend_range).
 * The check is ``ea - start < room``: room is 15 bytes less than the range has, so that it holds for an access
   of any size, and 0 for a site that is still empty.
 * Which accesses share a site is a guess that only speed hangs on.  Only bases that stay or walk have sites:
@@ -24,18 +26,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lpar.cpu.ir import Function, IrBits
-from lpar.isa.values import select
 
 if TYPE_CHECKING:
     from lpar.isa.routine import Routine
 
 MOST = 8  #: sites of a region: each is three host registers, or places on its stack
 NEAR = 9  #: bits of a displacement that accesses of one site may differ in
-PAGE = 4096
-WIDEST = 16  #: bytes of an access, but for dcbz, whose block is aligned
 PARTS = {"start": 0, "room": 0, "addend": 1}  #: of a site, and what they are at first (no addend is odd)
 UPDATES = (33, 35, 37, 39, 41, 43, 45, 49, 51, 53, 55)  #: D-form opcodes that write RA
-SAFE = ("lpar.isa.", "lpar.cpu.native_memory", "lpar.cpu.native_mmu", "lpar.cpu.native_time")
+SAFE = (
+    "lpar.isa.",
+    *(f"lpar.cpu.native_{name}" for name in ("memory", "mmu", "sample", "time")),
+)
 
 #: base register, index register or part of the displacement, place of the tag in a TLB entry
 Site = tuple[int, int, int]
@@ -120,13 +122,16 @@ class KnownPages:
         if not routine.body.__module__.startswith(SAFE):
             self._usable = False
 
-    def check(self, word: int, tag_at: int, ea: Any) -> tuple[str, IrBits]:
-        """(the name of the site that an access belongs to, whether the range there has it)."""
+    def site(self, word: int, tag_at: int) -> tuple[str, IrBits]:
+        """(the name of the site that an access belongs to, whether it keeps anything)."""
         site = site_of(word, tag_at)
         self._uses[site] += 1
         name = self._names.setdefault(site, f"%p{len(self._names)}")
-        inside = ea - self._part(name, "start") < self._part(name, "room")
-        return name, inside & IrBits(self._f, f"{name}.on", 1)
+        return name, IrBits(self._f, f"{name}.on", 1)
+
+    def inside(self, name: str, ea: Any) -> Any:
+        """Whether the range has an access."""
+        return ea - self._part(name, "start") < self._part(name, "room")
 
     def _part(self, name: str, part: str) -> IrBits:
         return IrBits(self._f, self._f.emit(f"load i64, ptr {name}.{part}, align 8"), 64)
@@ -135,20 +140,13 @@ class KnownPages:
         """What leads from effective addresses in the range to host memory."""
         return self._part(name, "addend")
 
-    def learn(self, name: str, page: IrBits, addend: IrBits) -> None:
-        """What the TLB said of a page: more of the range, or a new one."""
-        old = {part: self._part(name, part) for part in PARTS}
-        below = page + PAGE == old["start"]
-        above = page == old["start"] + old["room"] + (WIDEST - 1)
-        inside = page - old["start"] < old["room"]
-        same = (addend == old["addend"]) & (below | above | inside)
-        more = old["room"] + select(inside, IrBits(self._f, "0", 64), PAGE)
-        new = {
-            "start": select(same & ~below, old["start"], page),
-            "room": select(same, more, PAGE - (WIDEST - 1)),
-            "addend": addend,
-        }
-        for part, value in new.items():
+    def known(self, name: str) -> list[IrBits]:
+        """What the region knows: the parts of a site."""
+        return [self._part(name, part) for part in PARTS]
+
+    def learn(self, name: str, parts: tuple[IrBits, ...]) -> None:
+        """More of the range, or a new one."""
+        for part, value in zip(PARTS, parts, strict=True):
             self._f.line(f"store i64 {value.ref}, ptr {name}.{part}, align 8")
 
     def close(self, bases: Bases) -> list[str]:

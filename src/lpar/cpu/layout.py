@@ -101,6 +101,7 @@ ENGINE: dict[str, int] = {
     "links": 1024,  # addresses of routines and special handlers, see Code.links
     "samples": 64,  # ring of record addresses where polls found us
     "n_samples": 0,
+    "n_passed": 0,  # samples and other requests that found a region, see native_sample
     "profile": 0,  # buffer for samples, see native_profile; 0: none
     "step": 3,  # records of the one instruction that is traced (native_step), and what stands behind it
     "stepping": 0,  # it is under way

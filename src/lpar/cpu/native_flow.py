@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lpar.cpu import native_code, native_hcalls, native_profile, native_time, native_tlb
+from lpar.cpu import native_code, native_hcalls, native_profile, native_sample, native_time, native_tlb
 from lpar.cpu.handler_cpu import SRR1_PREFIXED, SRR1_PRIVILEGED
 from lpar.cpu.layout import (
     EXIT_HALTED,
@@ -107,7 +107,7 @@ def take_pending(cpu: Any) -> Any:
     if (requests & REQ_FLUSH) != 0:
         native_tlb.flush_state(cpu, cpu.state_address("gpr"))
     if (requests & REQ_SAMPLE) != 0:
-        note_sample(cpu)
+        native_sample.note_sample(cpu)
     if (requests & REQ_PROFILE) != 0:
         native_profile.note_profile(cpu)
     check_decrementer(cpu)
@@ -124,16 +124,6 @@ def take_pending(cpu: Any) -> Any:
             clear_pending(cpu, PEND_DOORBELL)
             deliver(cpu, 0xA00, 0, cpu.pc)
     return requests & REQ_KICK
-
-
-def note_sample(cpu: Any) -> None:
-    """Remember the record of ``pc`` for the compiled tier, if the code TLB knows it."""
-    pc = cpu.pc
-    entry = native_code.ctlb_entry(cpu, pc)
-    if (cpu.current_region == 0) & (cpu.raw_load(entry, 64, 8) == ((pc & ~0xFFF) | cpu.mode_key)):
-        n = cpu.n_samples
-        cpu.samples[n & 63] = cpu.raw_load(entry + 8, 64, 8) + ((pc & 0xFFC) << 1)
-        cpu.n_samples = n + 1
 
 
 def check_decrementer(cpu: Any) -> None:

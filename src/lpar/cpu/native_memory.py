@@ -24,6 +24,8 @@ from lpar.isa.routine import Routine, routine
 from lpar.isa.values import select
 
 PAGE = ~0xFFF
+WIDEST = 16  #: bytes of an access, but for dcbz, whose block is aligned
+NO_ADDEND = 1  #: addends are even
 
 
 def tlb_entry(cpu: Any, ea: Any) -> Any:
@@ -376,6 +378,27 @@ def atomic_slow(op: str, size: int) -> Routine:
 for _op in ATOMICS:
     for _size in (4, 8):
         atomic_slow(_op, _size)
+
+
+@routine(args=(64, 64, 64, 64, 64), returns=(64, 64, 64))
+def extend_range(cpu: Any, ea: Any, access: Any, start: Any, room: Any, addend: Any) -> Any:
+    """What a region knows of memory (known_pages: start, room, addend), with the page of an access added.
+
+    ``access``: the distance to its last byte, and above 8 bits the place of the tag in a TLB entry.  Where
+    the TLB does not have the page: (0, 0, NO_ADDEND).
+    """
+    entry = tlb_entry(cpu, ea)
+    page = cpu.raw_load(entry + (access >> 8), 64, 8)
+    new = cpu.raw_load(entry + 16, 64, 8)
+    size = cpu.const(1 << 12)
+    below, above = page + size == start, page == start + room + (WIDEST - 1)
+    inside = page - start < room
+    same = (new == addend) & (below | above | inside)
+    first = select(same & ~below, start, page)
+    more = select(same, room + select(inside, cpu.const(0), size), size - (WIDEST - 1))
+    if page != (ea + (access & 0xFF)) & PAGE:
+        first, more, new = cpu.const(0), cpu.const(0), cpu.const(NO_ADDEND)
+    return first, more, new
 
 
 @routine(args=(64,), returns=None)

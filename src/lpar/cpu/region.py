@@ -9,7 +9,8 @@ Rules of this file:
 * Guest registers live in allocas, which LLVM turns into values; at every exit those changed on some path to
   it are written back.
 * An access that misses the TLB calls the slow routine in a cold block and goes on; only a fault leaves.
-* Backward branches poll ``exit_request`` (a volatile load).  ``isync`` and whatever changes context leave.
+* Backward branches poll ``exit_request`` (a volatile load); most samples are passed by (native_sample).
+  ``isync`` and whatever changes context leave.
 * An instruction that cannot be traced here is an exit to the interpreter at that instruction.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lpar.cpu import native_sample
 from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.handlers import Variant
 from lpar.cpu.ir import COLD, Block, Function, IrBits, Module, constant
@@ -293,9 +295,11 @@ class RegionCpu(HandlerCpu):
 
     def _poll_at(self, rec: IrBits) -> None:
         f: Function = self.f
-        cold, hot = f.new_block(), f.new_block()
+        cold, away, hot = f.new_block(), f.new_block(), f.new_block()
         self._branch_if_requested(cold, hot)
         f.place(cold)
+        f.branch(native_sample.may_stay(self).ref, hot, away)
+        f.place(away)
         try:
             self.leave("lp_poll", rec=rec.ref)
         except Done:
@@ -362,28 +366,50 @@ class RegionCpu(HandlerCpu):
     def _addend(self, ea: Any, size: int, tag_at: int, aligned: bool, slow: Block, fast: Block) -> IrBits:
         """Go on in ``fast`` with what leads from ``ea`` to host memory, or in ``slow``."""
         f: Function = self.f
-        pages: KnownPages = self.pages
-        known, unknown, found = f.new_block(), f.new_block(), f.new_block()
         if aligned and size > 1:
             whole = f.new_block()
             f.branch(((ea & (size - 1)) != 0).ref, slow, whole, COLD)
             f.place(whole)
-        name, inside = pages.check(self.insn, tag_at, ea)
-        f.branch((~inside).ref, unknown, known, COLD)
-        f.place(known)
+        name, on = self.pages.site(self.insn, tag_at)
+        ranged, plain = f.new_block(), f.new_block()
+        f.branch(on.ref, ranged, plain)
+        f.place(ranged)
+        paths = self._by_range(name, ea, size, tag_at, slow, fast)
+        f.place(plain)
+        paths.append(self._by_tlb(ea, size, tag_at, slow, fast))
+        f.place(fast)
+        return IrBits(f, f.emit(f"phi i64 {', '.join(paths)}"), 64)
+
+    def _by_range(self, name: str, ea: Any, size: int, tag_at: int, slow: Block, fast: Block) -> list[str]:
+        """Look at what the region knows, then in the TLB; what is found, for ``fast``."""
+        from lpar.cpu import native_memory
+
+        f: Function = self.f
+        pages: KnownPages = self.pages
+        inside, outside, found = f.new_block(), f.new_block(), f.new_block()
+        f.branch((~pages.inside(name, ea)).ref, outside, inside, COLD)
+        f.place(inside)
         kept = pages.addend(name)
         f.jump(fast)
-        f.place(unknown)
+        f.place(outside)
+        parts = native_memory.extend_range(self, ea, (size - 1) | tag_at << 8, *pages.known(name))
+        f.branch((parts[-1] == native_memory.NO_ADDEND).ref, slow, found, COLD)
+        f.place(found)
+        pages.learn(name, parts)
+        f.jump(fast)
+        return [f"[ {kept.ref}, %{inside.label} ]", f"[ {parts[-1].ref}, %{found.label} ]"]
+
+    def _by_tlb(self, ea: Any, size: int, tag_at: int, slow: Block, fast: Block) -> str:
+        """Look in the TLB; what is found, for ``fast``."""
+        f: Function = self.f
+        found = f.new_block()
         entry = self._entry(ea)
         tag = self.raw_load(entry + tag_at, 64, 8)
         f.branch((tag != ((ea + (size - 1)) & ~0xFFF)).ref, slow, found, COLD)
         f.place(found)
-        looked_up = self.raw_load(entry + 16, 64, 8)
-        pages.learn(name, tag, looked_up)
+        addend = self.raw_load(entry + 16, 64, 8)
         f.jump(fast)
-        f.place(fast)
-        paths = f"[ {kept.ref}, %{known.label} ], [ {looked_up.ref}, %{found.label} ]"
-        return IrBits(f, f.emit(f"phi i64 {paths}"), 64)
+        return f"[ {addend.ref}, %{found.label} ]"
 
     def load(self, ea: Any, size: int) -> IrBits:
         """Load ``size`` bytes."""
