@@ -165,8 +165,8 @@ ROWS = (
     *_pair("sha256", "p", "-j"),
     *_pair("matmul", "p", "-j"),
     *_pair("bytecode", "p", "-j"),
-    *_pair("faults", "p", "-j", "50"),
-    *_pair("forkexec", "p", "-j", "100"),
+    *_pair("faults", "p", "-j", "160"),
+    *_pair("forkexec", "p", "-j", "250"),
     *_pair("mix", "t", "-t"),
     *_pair("memcpy", "t", "-t"),
 )

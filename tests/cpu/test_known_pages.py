@@ -9,10 +9,11 @@ import pytest
 from tests.cpu.runner import DR, LE, ME, PAGE_PRIV, PAGE_R, PAGE_W, SF, TABLES, Bench, Radix
 from tests.isa.harness import assemble
 
-from lpar.cpu import native_tlb
+from lpar.cpu import layout, native_tlb
 from lpar.cpu.ir import Function, Module
 from lpar.cpu.known_pages import Bases, KnownPages, site_of, source_of_step
 from lpar.cpu.native_memory import LOADS
+from lpar.cpu.native_sample import PASSED
 
 KERNEL = SF | ME | LE
 CODE, EA, TABLE_EA = 0x8000, 0x12345000, 0x22345000
@@ -146,3 +147,19 @@ def test_what_may_change_translations_ends_all_sites() -> None:
         name, _ = pages.site(word, READ)
         pages.called(routine)
         assert f"{name}.on = icmp eq i64 0, {1 - used}" in pages.close(Bases({}))
+
+
+@pytest.mark.parametrize(
+    ("request_bits", "stays"), [(layout.REQ_SAMPLE, 1), (layout.REQ_QUIESCE, 0), (24, 0)]
+)
+def test_only_samples_pass_a_region_by(request_bits: int, stays: int) -> None:
+    """At every PASSED-th poll it leaves; whatever else is asked for is left to the poll, with the sample."""
+    bench = Bench()
+    state = bench.thread.state
+    may_stay = bench.engine.code.routine("may_stay", result=layout.ctypes.c_bool)
+    for count in range(1, 2 * PASSED + 1):
+        state.set("exit_request", request_bits)
+        staying = bool(stays and count % PASSED)
+        assert may_stay(state.address) is staying
+        assert state.get("exit_request") == (0 if staying else request_bits)
+    bench.close()

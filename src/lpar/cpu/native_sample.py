@@ -13,7 +13,7 @@ from lpar.cpu import native_code
 from lpar.cpu.layout import REQ_SAMPLE
 from lpar.isa.routine import routine
 
-PASSED = 16  #: a region leaves at each such sample: code that has changed meanwhile is seen, other places too
+PASSED = 8
 
 
 def note_sample(cpu: Any) -> None:
