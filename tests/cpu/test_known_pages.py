@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -119,22 +120,51 @@ def test_own_invalidation_ends_what_is_known(bench: Bench) -> None:
         assert (bench["r10"], bench["r11"]) == ((1, 2) if n % 2 == 0 else (2, 1)), n
 
 
-@pytest.mark.parametrize("step", [1, 3, 8, 13, 4095])
-def test_walks(bench: Bench, step: int) -> None:
-    """A region that walks over pages that are apart in real memory, by steps that need not divide a page."""
+APART, BESIDE, MIXED = (0x90, 0xB0, 0xA0, 0xC0), (0x90, 0x91, 0x92, 0x93), (0x90, 0x91, 0xA0, 0xA1)
+
+
+def map_pages(bench: Bench, frames: tuple[int, ...]) -> bytes:
+    """Map pages from EA on to these frames of real memory; gives what is in them."""
     radix = Radix(bench.memory, TABLES)
     radix.use(bench.cpu)
     data = bytes(n * 7 % 251 for n in range(4 * 0x1000))
-    for n, real in enumerate((0x90000, 0xB0000, 0xA0000, 0xC0000)):
+    for n, frame in enumerate(frames):
+        real = frame << 12
         radix.map(EA + n * 0x1000, real, PAGE_R | PAGE_W | PAGE_PRIV)
         bench.memory.write(real, data[n * 0x1000 : (n + 1) * 0x1000])
-    count = (4 * 0x1000 - 8) // step
+    return data
+
+
+@pytest.mark.parametrize("frames", [APART, BESIDE, MIXED])
+@pytest.mark.parametrize("step", [1, 3, 8, 13, 4095, -1, -13, -4095])
+def test_walks(bench: Bench, step: int, frames: tuple[int, ...]) -> None:
+    """A region that walks over pages, up or down, beside each other or not, by any steps."""
+    data = map_pages(bench, frames)
+    count = (4 * 0x1000 - 8) // abs(step)
+    first = 0 if step > 0 else 4 * 0x1000 - 8
     lines = ["ld 6, 0(4)", "add 10, 10, 6", f"addi 4, 4, {step}", "bdnz .-12"]
+    regs = {"r4": EA + first, "r10": 0, "ctr": count}
+    run(bench, lines, first=True, **regs | {"ctr": 1})
+    assert bench.compile(CODE)
+    run(bench, lines, first=False, **regs)
+    places = [first + n * step for n in range(count)]
+    expected = sum(int.from_bytes(data[at : at + 8], "little") for at in places)
+    assert bench["r10"] == expected % 2**64
+
+
+@pytest.mark.parametrize("frames", [APART, BESIDE, MIXED])
+def test_to_and_fro(bench: Bench, frames: tuple[int, ...]) -> None:
+    """A region that comes back to the page before, over and over."""
+    data = map_pages(bench, frames)
+    count = (3 * 0x1000 - 8) // 8
+    lines = ["ld 6, 0(4)", "addi 4, 4, 4096", "ld 7, 0(4)", "addi 4, 4, -4088"]
+    lines += ["add 10, 10, 6", "add 10, 10, 7", "bdnz .-24"]
     regs = {"r4": EA, "r10": 0, "ctr": count}
     run(bench, lines, first=True, **regs | {"ctr": 1})
     assert bench.compile(CODE)
     run(bench, lines, first=False, **regs)
-    expected = sum(int.from_bytes(data[n * step : n * step + 8], "little") for n in range(count))
+    places = [n * 8 + far for n in range(count) for far in (0, 0x1000)]
+    expected = sum(int.from_bytes(data[at : at + 8], "little") for at in places)
     assert bench["r10"] == expected % 2**64
 
 
@@ -163,3 +193,31 @@ def test_only_samples_pass_a_region_by(request_bits: int, stays: int) -> None:
         assert may_stay(state.address) is staying
         assert state.get("exit_request") == (0 if staying else request_bits)
     bench.close()
+
+
+def test_a_region_passes_samples_by(bench: Bench) -> None:
+    """Samples asked for while a loop runs as a region: it stays for most, and is left now and then."""
+    lines = ["addi 10, 10, 1", "bdnz .-4"]
+    bench.start(lines, msr=KERNEL, at=CODE, r10=0, ctr=2)
+    bench.go()
+    assert bench.compile(CODE)
+    state, done = bench.thread.state, threading.Event()
+    begun, sampled = state.get("n_passed"), state.get("n_samples")
+
+    def ask() -> None:
+        while not done.wait(0.0005):
+            bench.thread.request(layout.REQ_SAMPLE)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for _ in range(100):
+        if state.get("n_passed") - begun >= 4 * PASSED:
+            break
+        for name, value in {"pc": CODE, "msr": KERNEL, "r10": 0, "ctr": 20_000_000}.items():
+            bench.cpu.set_reg(name, value)
+        bench.go()
+        assert bench["r10"] == 20_000_000
+    done.set()
+    asking.join()
+    assert state.get("n_passed") - begun >= 4 * PASSED
+    assert state.get("n_samples") > sampled

@@ -8,8 +8,8 @@ Linux has pages of 64 KiB, the TLB of 4: most tables and arrays soon are one ran
 
 Rules of this file:
 * What the TLB said holds until the vCPU's next poll (native_tlb): a poll with a request leaves the region.
-  A region that calls what changes translations or waits for other vCPUs (a vCPU that waits counts as outside)
-  keeps nothing.
+  A sample that is passed by (native_sample) counts as no poll.  A region that calls what changes translations
+  or waits for other vCPUs (a vCPU that waits counts as outside) keeps nothing.
 * A site's code is kept short, since LLVM takes its time for each line: what is rare is a routine
   (native_memory.extend_range).
 * The check is ``ea - start < room``: room is 15 bytes less than the range has, so that it holds for an access
@@ -34,10 +34,7 @@ MOST = 8  #: sites of a region: each is three host registers, or places on its s
 NEAR = 9  #: bits of a displacement that accesses of one site may differ in
 PARTS = {"start": 0, "room": 0, "addend": 1}  #: of a site, and what they are at first (no addend is odd)
 UPDATES = (33, 35, 37, 39, 41, 43, 45, 49, 51, 53, 55)  #: D-form opcodes that write RA
-SAFE = (
-    "lpar.isa.",
-    *(f"lpar.cpu.native_{name}" for name in ("memory", "mmu", "sample", "time")),
-)
+SAFE = ("lpar.isa.", *(f"lpar.cpu.native_{name}" for name in ("memory", "mmu", "sample", "time")))
 
 #: base register, index register or part of the displacement, place of the tag in a TLB entry
 Site = tuple[int, int, int]

@@ -384,8 +384,8 @@ for _op in ATOMICS:
 def extend_range(cpu: Any, ea: Any, access: Any, start: Any, room: Any, addend: Any) -> Any:
     """What a region knows of memory (known_pages: start, room, addend), with the page of an access added.
 
-    ``access``: the distance to its last byte, and above 8 bits the place of the tag in a TLB entry.  Where
-    the TLB does not have the page: (0, 0, NO_ADDEND).
+    ``access``: the distance to its last byte, and above 8 bits the place of the tag in a TLB entry.  The
+    addend is NO_ADDEND where the TLB does not have the page, and then the rest means nothing.
     """
     entry = tlb_entry(cpu, ea)
     page = cpu.raw_load(entry + (access >> 8), 64, 8)
@@ -396,9 +396,7 @@ def extend_range(cpu: Any, ea: Any, access: Any, start: Any, room: Any, addend: 
     same = (new == addend) & (below | above | inside)
     first = select(same & ~below, start, page)
     more = select(same, room + select(inside, cpu.const(0), size), size - (WIDEST - 1))
-    if page != (ea + (access & 0xFF)) & PAGE:
-        first, more, new = cpu.const(0), cpu.const(0), cpu.const(NO_ADDEND)
-    return first, more, new
+    return first, more, select(page == (ea + (access & 0xFF)) & PAGE, new, cpu.const(NO_ADDEND))
 
 
 @routine(args=(64,), returns=None)

@@ -13,7 +13,7 @@ from lpar.cpu import native_code
 from lpar.cpu.layout import REQ_SAMPLE
 from lpar.isa.routine import routine
 
-PASSED = 8
+PASSED = 8  #: a power of two: at each such request a region leaves, so that code changed meanwhile is seen
 
 
 def note_sample(cpu: Any) -> None:

@@ -288,18 +288,20 @@ class RegionCpu(HandlerCpu):
         return block
 
     def _branch_if_requested(self, then: Block, other: Block) -> None:
+        """Go to ``then`` if the region must be left for a request; most samples are passed by."""
         f: Function = self.f
+        cold = f.new_block()
         at = self.state_ptr(SLOTS["exit_request"].offset)
         request = f.emit(f"load volatile i64, ptr {at}, align 8")
-        f.branch(f.emit(f"icmp ne i64 {request}, 0"), then, other, COLD)
+        f.branch(f.emit(f"icmp ne i64 {request}, 0"), cold, other, COLD)
+        f.place(cold)
+        f.branch(native_sample.may_stay(self).ref, other, then)
 
     def _poll_at(self, rec: IrBits) -> None:
         f: Function = self.f
-        cold, away, hot = f.new_block(), f.new_block(), f.new_block()
+        cold, hot = f.new_block(), f.new_block()
         self._branch_if_requested(cold, hot)
         f.place(cold)
-        f.branch(native_sample.may_stay(self).ref, hot, away)
-        f.place(away)
         try:
             self.leave("lp_poll", rec=rec.ref)
         except Done:
