@@ -100,7 +100,7 @@ class Builder:
         """Handlers that belong to no instruction."""
         module = Module(platform.machine())
         for name, body in native_flow.SPECIALS.items():
-            self._wanted |= handlers.trace_special(module, name, body)
+            self._wanted |= handlers.trace_special(module, name, body, self.kind != UNITS)
         compiler.define_run(module)
         self.links += native_flow.SPECIALS
         self._compile(module, Effort.ROUTINES)
@@ -149,7 +149,7 @@ class Builder:
         """Handlers for the modes and instructions without stencils."""
         module = Module(platform.machine())
         for variant in variants:
-            self._wanted |= handlers.trace(module, variant, "s").used
+            self._wanted |= handlers.trace(module, variant, "s", words=False).used
             variant.fast = variant.near = variant.slow = variant.name + "s"
         self._compile(module, effort)
 

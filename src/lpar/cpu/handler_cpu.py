@@ -32,12 +32,20 @@ class HandlerCpu(TraceCpu):
     ``near``: a relative branch's target is in the same page.  ``slow_symbol``: the twin to fall back to.
     ``prefixed``: the suffix is in the low half of the next record, which holds no handler or that of the
     suffix as an instruction of its own.
+    ``words``: the next handler gets its word; units have no use for it, nor have slow handlers.
     """
 
     fscr: Any
 
     def __init__(
-        self, f: Function, *, fast: bool, near: bool, slow_symbol: str, prefixed: bool = False
+        self,
+        f: Function,
+        *,
+        fast: bool,
+        near: bool,
+        slow_symbol: str,
+        prefixed: bool = False,
+        words: bool = True,
     ) -> None:
         super().__init__(f)
         set_ = object.__setattr__
@@ -45,6 +53,7 @@ class HandlerCpu(TraceCpu):
         set_(self, "near", near)
         set_(self, "slow_symbol", slow_symbol)
         set_(self, "prefixed", prefixed)
+        set_(self, "words", words)
         set_(self, "mode_used", False)
         set_(self, "_pc_stored", False)
 
@@ -117,9 +126,13 @@ class HandlerCpu(TraceCpu):
     def dispatch(self, rec: IrBits) -> None:
         """Go on with the instruction at ``rec`` (in the same page)."""
         f: Function = self.f
-        at = f.emit(f"inttoptr i64 {rec.ref} to ptr")
-        word = IrBits(f, f.emit(f"load i64, ptr {at}, align 8"), 64)
-        target = word.sar(32) + IrBits(f, "%base", 64)
+        if self.words:
+            word = self.raw_load(rec, 64, 8)
+            distance = word.sar(32)
+        else:
+            word = IrBits(f, "poison", 64)
+            distance = self.raw_load(rec + 4, 32, 4).sext(64)
+        target = distance + IrBits(f, "%base", 64)
         where = f.emit(f"inttoptr i64 {target.ref} to ptr")
         arguments = f"ptr %s, i64 {rec.ref}, i64 {word.ref}, i64 %tlb, i64 %base"
         f.line(f"musttail call ghccc void {where}({arguments})")

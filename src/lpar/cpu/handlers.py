@@ -118,7 +118,7 @@ def arguments(cpu: HandlerCpu, variant: Variant) -> list[Any]:
     return out
 
 
-def trace(module: Module, variant: Variant, flavour: str) -> HandlerCpu:
+def trace(module: Module, variant: Variant, flavour: str, words: bool = True) -> HandlerCpu:
     """Define one handler; what it uses is in the ``cpu`` it was traced with."""
     name = f"{variant.name}{flavour}"
     f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
@@ -128,6 +128,7 @@ def trace(module: Module, variant: Variant, flavour: str) -> HandlerCpu:
         near=flavour == "n",
         slow_symbol=variant.name + "s",
         prefixed=variant.instruction.prefix is not None,
+        words=words,
     )
     try:
         trace_body(cpu, variant)
@@ -159,10 +160,10 @@ def trace_variant(module: Module, slow: Module, variant: Variant) -> None:
         variant.slow = variant.name + "s"
 
 
-def trace_special(module: Module, name: str, body: Any) -> set[str]:
+def trace_special(module: Module, name: str, body: Any, words: bool) -> set[str]:
     """Define a handler that belongs to no instruction; gives what it uses."""
-    f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind", module)
-    cpu = HandlerCpu(f, fast=False, near=False, slow_symbol=name)
+    f = Function(f"define ghccc void @{name}({HANDLER_ARGS}) nounwind noinline", module)
+    cpu = HandlerCpu(f, fast=False, near=False, slow_symbol=name, words=words)
     try:
         cpu.rt.call(body, cpu)
         raise AssertionError(f"{name} does not end")

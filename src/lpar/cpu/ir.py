@@ -132,6 +132,8 @@ class Module:
         lines += self.functions
         lines.append('!0 = !{!"branch_weights", i32 1, i32 4000}')
         lines.append("!1 = !{}")
+        lines.append("!2 = !{i32 0, i32 2}")  # flags
+        lines.append("!3 = !{i32 0, i32 16}")  # CR fields
         text = "\n".join(lines) + "\n"
         return text if self.arch == "x86_64" else text.replace(HANDLER_CC, OTHER_CC)
 

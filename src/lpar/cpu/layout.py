@@ -16,9 +16,10 @@ from lpar.isa.state import FIELDS
 TLB_ENTRIES = 1024  #: data TLB entries for each of the modes below
 TLB_ENTRY = 32  #: bytes: read tag, write tag, addend (host - ea), real address | flags
 TLB_MODES = 6  #: real; supervisor for each AMR[0:1] 0 to 3; problem state
-CTLB_ENTRIES = 512  #: code TLB: tag, records, real page
+CTLB_ENTRIES = 512  #: code TLB: tag, records, real page, pc_adj
 CTLB_ENTRY = 32
 FILL_LOG = 128  #: fills that a vCPU remembers, so that a flush soon after another is quick
+NARROWEST = 32  #: bits that a field takes: hosts forward stored bytes less quickly (docs/design/engine.md)
 NO_TAG = (1 << 64) - 1  #: never equal to a page's tag
 
 #: engine state, 64 bits each: name -> count (0: scalar)
@@ -155,7 +156,7 @@ def _build() -> tuple[dict[str, Slot], int]:
     order += [(n, 64, c) for n, c in ENGINE.items()]
     order += [(n, *v) for n, v in FIELDS.items() if n not in hot]
     for name, width, count in order:
-        stride = max(1, width // 8)
+        stride = max(NARROWEST, width) // 8
         at = (at + stride - 1) // stride * stride
         slots[name] = Slot(at, width, stride, count)
         at += stride * max(1, count)

@@ -150,6 +150,7 @@ def code_fill(cpu: Any, pc: Any) -> Any:
     cpu.raw_store(entry, cpu.const(NO_TAG), 8)
     cpu.raw_store(entry + 8, records, 8)
     cpu.raw_store(entry + 16, real & ~0xFFF, 8)
+    cpu.raw_store(entry + 24, (pc & ~0xFFF) - (records >> 1), 8)
     cpu.raw_store(entry, (pc & ~0xFFF) | cpu.mode_key, 8)
     if cpu.smp != 0:
         cpu.memory_fence()

@@ -189,9 +189,8 @@ def resume(cpu: Any) -> None:
         if native_code.code_fill(cpu, pc) == 0:
             cpu.leave("lp_fault")
         cpu.leave("lp_resume", rec=pc.ref)
-    records = cpu.raw_load(entry + 8, 64, 8)
-    cpu.pc_adj = (pc & ~0xFFF) - (records >> 1)
-    cpu.dispatch(records + ((pc & 0xFFC) << 1))
+    cpu.pc_adj = cpu.raw_load(entry + 24, 64, 8)
+    cpu.dispatch(cpu.raw_load(entry + 8, 64, 8) + ((pc & 0xFFC) << 1))
 
 
 @special("lp_goto")
@@ -203,9 +202,8 @@ def goto(cpu: Any) -> None:
     entry = native_code.ctlb_entry(cpu, pc)
     if cpu.raw_load(entry, 64, 8) != ((pc & ~0xFFF) | cpu.mode_key):
         cpu.leave("lp_goto_miss")
-    records = cpu.raw_load(entry + 8, 64, 8)
-    cpu.pc_adj = (pc & ~0xFFF) - (records >> 1)
-    cpu.dispatch(records + ((pc & 0xFFC) << 1))
+    cpu.pc_adj = cpu.raw_load(entry + 24, 64, 8)
+    cpu.dispatch(cpu.raw_load(entry + 8, 64, 8) + ((pc & 0xFFC) << 1))
 
 
 @special("lp_goto_miss")

@@ -12,7 +12,7 @@ Rules of this file:
   owed.  A record whose instruction comes with some pending leads to a stub that takes them off first.
 * Words are read, code and records are written, and words are read again: see native_code.
 
-The machine code written here is x86-64 (stencil.py); %rec is rbp, the base r14, the word r12.
+The machine code written here is x86-64 (stencil.py); %rec is rbp, the base r14; r12, elsewhere the word, is free.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ UNIT = 64  #: instructions at most
 CHUNK = 1 << 16  #: bytes of the arena that a vCPU takes at once
 ROOM = 2 * MAX_CODE + UNIT * 20  #: what a unit may need beyond what is written when it goes on
 ADD_REC = 0xC58148  #: add rbp, imm32: 48 81 C5
+ADD_REC_SHORT = 0xC58348  #: add rbp, imm8: 48 83 C5
 JUMP = 0xE9
-#: mov r12, [rbp]; mov rax, r12; sar rax, 32; add rax, r14; jmp rax
-DISPATCH = bytes.fromhex("4c8b6500 4c89e0 48c1f820 4c01f0 ffe0".replace(" ", ""))
+#: movsxd rax, [rbp + 4]; add rax, r14; jmp rax
+DISPATCH = bytes.fromhex("48634504 4c01f0 ffe0".replace(" ", ""))
 
 
 def _signed(cpu: Any, value: Any, width: Any) -> Any:
@@ -225,9 +226,11 @@ def wipe_units(cpu: Any, page: Any) -> None:
 
 def add_rec(cpu: Any, to: Any, count: Any) -> Any:
     """Write code that adds ``count`` records to %rec; gives where it ends."""
-    cpu.raw_store(to, cpu.const(ADD_REC, 32), 1)
-    cpu.raw_store(to + 3, (count << 3).trunc(32), 1)
-    return to + 7
+    distance = (count << 3).trunc(32)
+    short = distance.sar(3) + 16 < 32
+    cpu.raw_store(to, select(short, cpu.const(ADD_REC_SHORT, 32), ADD_REC), 1)
+    cpu.raw_store(to + 3, distance, 1)
+    return to + select(short, cpu.const(4), 7)
 
 
 def dispatch_code(cpu: Any, to: Any, pending: Any) -> Any:

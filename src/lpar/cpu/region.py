@@ -46,6 +46,7 @@ KEPT = {
     "ov32": "i8",
     "ca32": "i8",
 }
+HELD = {"i8": "i32"}  #: how the state block holds them, if not like that
 
 
 class NotRegionable(Exception):
@@ -89,7 +90,7 @@ class RegionCpu(HandlerCpu):
     """The ``cpu`` that bodies see while a region is traced."""
 
     def __init__(self, f: Function, plan: Plan, links: dict[str, int], touched: dict[str, set[str]]) -> None:
-        super().__init__(f, fast=True, near=True, slow_symbol="")
+        super().__init__(f, fast=True, near=True, slow_symbol="", words=False)
         set_ = object.__setattr__
         arrays = {
             "gpr": _Kept(self, "gpr", 64),
@@ -487,8 +488,10 @@ class RegionCpu(HandlerCpu):
             align = 16 if name == "vsr" else slot.stride
             lines.append(f"{at} = alloca {kind}, align {align}")
             lines.append(f"{at}.s = getelementptr i8, ptr %s, i64 {where}")
-            lines.append(f"{at}.i = load {kind}, ptr {at}.s, align {align}")
-            lines.append(f"store {kind} {at}.i, ptr {at}, align {align}")
+            lines.append(f"{at}.i = load {HELD.get(kind, kind)}, ptr {at}.s, align {align}")
+            if kind in HELD:
+                lines.append(f"{at}.t = trunc {HELD[kind]} {at}.i to {kind}")
+            lines.append(f"store {kind} {at}.{'t' if kind in HELD else 'i'}, ptr {at}, align {align}")
         entry.lines[:0] = lines + self.pages.close(Bases(self._writers()))
         changed = self._changed_before()
         for number, (block, line, index, written) in enumerate(self.write_backs):
@@ -523,6 +526,9 @@ class RegionCpu(HandlerCpu):
             align = 16 if name == "vsr" else SLOTS[name].stride
             value = f"{at}.w{number}"
             out.append(f"{value} = load {kind}, ptr {at}, align {align}")
+            if kind in HELD:
+                out.append(f"{value}.z = zext {kind} {value} to {HELD[kind]}")
+                kind, value = HELD[kind], value + ".z"
             out.append(f"store {kind} {value}, ptr {at}.s, align {align}")
         return out
 

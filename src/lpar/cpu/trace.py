@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lpar.cpu.ir import Function, IrBits, Module, constant
-from lpar.cpu.layout import SLOTS, Slot
+from lpar.cpu.layout import NARROWEST, SLOTS, Slot
 from lpar.cpu.staging import Done, Runtime
 from lpar.isa.routine import Routine
 from lpar.isa.values import Bits
@@ -20,7 +20,9 @@ class _Array:
         self._cpu, self._slot, self._width, self._shift = cpu, slot, width, shift
 
     def __getitem__(self, n: Any) -> IrBits:
-        return self._cpu.state_load(self._at(n), self._width)
+        known = isinstance(n, (int, Bits))
+        load = self._cpu.state_load if known else self._cpu.register_load
+        return load(self._at(n), self._width)
 
     def __setitem__(self, n: Any, value: Any) -> None:
         self._cpu.state_store(self._at(n), value, self._width)
@@ -74,12 +76,16 @@ class TraceCpu:
         return at
 
     def state_load(self, at: str, width: int) -> IrBits:
-        """Load a state field; width 1 is held in a byte."""
+        """Load a state field; narrow ones are held in a word."""
         f: Function = self.f
-        if width == 1:
-            byte = IrBits(f, f.emit(f"load i8, ptr {at}, align 1"), 8)
-            return byte.trunc(1)
+        if width < NARROWEST:
+            span = {1: ", !range !2", 8: ", !range !3"}[width]
+            return IrBits(f, f.emit(f"load i{NARROWEST}, ptr {at}, align 4{span}"), NARROWEST).trunc(width)
         return IrBits(f, f.emit(f"load i{width}, ptr {at}, align {width // 8}"), width)
+
+    def register_load(self, at: str, width: int) -> IrBits:
+        """Load an element of a register file, of a number that is known later."""
+        return self.state_load(at, width)
 
     def state_store(self, at: str, value: Any, width: int) -> None:
         """Store a state field."""
@@ -88,9 +94,8 @@ class TraceCpu:
             value = constant(f, value.v if isinstance(value, Bits) else value, width)
         if value.w != width:
             raise TypeError(f"width {value.w} written to a field of {width}")
-        if width == 1:
-            value, width = value.zext(8), 8
-        f.line(f"store i{width} {value.ref}, ptr {at}, align {width // 8}")
+        width = max(width, NARROWEST)
+        f.line(f"store i{width} {value.zext(width).ref}, ptr {at}, align {width // 8}")
 
     def __getattr__(self, name: str) -> Any:
         arrays = object.__getattribute__(self, "_arrays")

@@ -2,8 +2,8 @@
 """The architected state of one hardware thread, as data.
 
 Each entry is ``name: (width in bits, count)``; count 0 means a scalar.  The oracle keeps it in
-Python lists, the engine lays it out in memory (``lpar.cpu.layout``).  Width 1 values are held
-in bytes.
+Python lists, the engine lays it out in memory (``lpar.cpu.layout``).  The engine
+holds narrow ones in words.
 
 Condition and status bits are kept apart because instructions set them apart:
 ``cr[n]`` is CR field n as LT=8 GT=4 EQ=2 SO=1; ``so ov ca ov32 ca32`` are XER's bits and
