@@ -48,13 +48,12 @@ class Native:
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self._entries = [prototype(self._linker.address(f"rt_test{n}")) for n in range(len(bodies))]
         self._block = (ctypes.c_ubyte * (STATE_SIZE + 64))()
-        self._address = ctypes.addressof(self._block) + 63 & ~63
-        self._state = State(self._address)
+        self._state = State(ctypes.addressof(self._block) + 63 & ~63)
 
     def __call__(self, index: int, *values: int) -> list[Bits]:
         """The results of body ``index`` for these arguments."""
         for n, value in enumerate(values):
             self._state.set("vsr", value, n)
-        self._entries[index](self._address)
+        self._entries[index](self._state.address)
         widths = self.wrapped[index].results
         return [Bits(self._state.get("vsr", 32 + n), w) for n, w in enumerate(widths)]

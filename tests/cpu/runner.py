@@ -237,7 +237,7 @@ def watchdog(bench: Bench, seconds: float | None = None) -> Iterator[None]:
 
 # -- cases ------------------------------------------------------------------------------------------
 
-_GPR, _VSR = SLOTS["gpr"].offset, SLOTS["vsr"].offset
+_GPR, _VSR = SLOTS["gpr"].place, SLOTS["vsr"].place
 _SCALARS = ("lr", "ctr", "fpscr", "vscr", "tar")
 FAULTS = {0x300: "SIGSEGV", 0x380: "SIGSEGV", 0x400: "SIGSEGV", 0x480: "SIGSEGV", 0x600: "SIGBUS"}
 MSR = VEC | VSX | FP | PR | EE | IR | DR  #: of cases, besides their mode
@@ -253,7 +253,7 @@ class Cases:
         self.radix.map(CODE, CODE, PAGE_R | PAGE_W | PAGE_X)
         self.radix.use(self.bench.cpu)
         self.state = self.bench.thread.state
-        self.template = bytes(self.state.bytes[: SLOTS["ctlb"].offset])
+        self.template = bytes(self.state.bytes[: SLOTS["ctlb"].place])
         self.pages = 0
 
     def _map_buffer(self, size: int) -> None:

@@ -222,7 +222,7 @@ class SoftVcpu:
 
 
 _REGS, _ONE = struct.Struct("<10Q"), struct.Struct("<Q")
-_R3 = layout.SLOTS["gpr"].offset + 24
+_R3 = layout.SLOTS["gpr"].place + 24
 _READ: dict[str, Callable[[SoftVcpu], int]] = {
     "cr": SoftVcpu._get_cr,
     "xer": SoftVcpu._get_xer,

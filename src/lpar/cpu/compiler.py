@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 from lpar.cpu.handler_cpu import HANDLER_TYPES
 from lpar.cpu.ir import Module
 from lpar.cpu.layout import SLOTS
+from lpar.cpu.short_code import as_module, shorten
 
 _ready = threading.Lock()
 _initialized = False
@@ -25,6 +26,7 @@ def _initialize() -> None:
         if not _initialized:
             llvm.initialize_native_target()
             llvm.initialize_native_asmprinter()
+            llvm.initialize_native_asmparser()
             _initialized = True
 
 
@@ -67,17 +69,23 @@ class Effort(enum.Enum):
 def compile_module(module: Module, effort: Effort, pic: bool = False) -> bytes:
     """Optimise and compile; gives an object file.  ``pic``: for linker.py."""
     level, opt, *near = effort.value
-    return _compile(module, target_machine(opt, pic=pic and not near, near=bool(near)), level)
+    machine = target_machine(opt, pic=pic and not near, near=bool(near))
+    optimized = _optimize(module, machine, level)
+    if not near:
+        return bytes(machine.emit_object(optimized))
+    holes = {name[1:]: node for node, name in module.holes.items()}
+    lines = shorten(machine.emit_assembly(optimized), holes)
+    return bytes(machine.emit_object(llvm.parse_assembly(as_module(lines))))
 
 
-def _compile(module: Module, machine: Any, level: int) -> bytes:
+def _optimize(module: Module, machine: Any, level: int) -> Any:
     parsed = llvm.parse_assembly(module.text(machine.triple, str(machine.target_data)))
     options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()
     passes.run(parsed, builder)
-    return bytes(machine.emit_object(parsed))
+    return parsed
 
 
 _region_machine: Any = None
@@ -88,7 +96,8 @@ def compile_region(module: Module) -> bytes:
     global _region_machine
     if _region_machine is None:
         _region_machine = target_machine(pic=True)
-    return _compile(module, _region_machine, Effort.REGION.value[0])
+    optimized = _optimize(module, _region_machine, Effort.REGION.value[0])
+    return bytes(_region_machine.emit_object(optimized))
 
 
 def define_run(module: Module) -> None:

@@ -19,6 +19,9 @@ TLB_MODES = 6  #: real; supervisor for each AMR[0:1] 0 to 3; problem state
 CTLB_ENTRIES = 512  #: code TLB: tag, records, real page, pc_adj
 CTLB_ENTRY = 32
 FILL_LOG = 128  #: fills that a vCPU remembers, so that a flush soon after another is quick
+#: bytes of a state block in front of its address: x86-64 has short displacements from -128 to 127, which are
+#: those of the general registers
+BIAS = 128
 NARROWEST = 32  #: bits that a field takes: hosts forward stored bytes less quickly (docs/design/engine.md)
 NO_TAG = (1 << 64) - 1  #: never equal to a page's tag
 
@@ -140,17 +143,22 @@ EXIT_MISSING = 7  #: an instruction whose code is still being built
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One register or array: byte offset, value width in bits, element stride in bytes, count."""
+    """One register or array: byte offset from the state's address, width in bits, element stride in bytes, count."""
 
     offset: int
     width: int
     stride: int
     count: int
 
+    @property
+    def place(self) -> int:
+        """The byte offset in the block."""
+        return BIAS + self.offset
+
 
 def _build() -> tuple[dict[str, Slot], int]:
     slots: dict[str, Slot] = {}
-    at = 0
+    at = -BIAS
     hot = ["gpr", "cr", "so", "ov", "ca", "ov32", "ca32", "lr", "ctr", "msr", "fpscr", "vscr"]
     order = [(n, *FIELDS[n]) for n in hot]
     order += [(n, 64, c) for n, c in ENGINE.items()]
@@ -165,21 +173,21 @@ def _build() -> tuple[dict[str, Slot], int]:
     at += CTLB_ENTRY * CTLB_ENTRIES
     slots["dtlb"] = Slot(at, 8, TLB_ENTRY * TLB_ENTRIES, TLB_MODES)
     at += TLB_ENTRY * TLB_ENTRIES * TLB_MODES
-    return slots, (at + 4095) // 4096 * 4096
+    return slots, (at + BIAS + 4095) // 4096 * 4096
 
 
 SLOTS, STATE_SIZE = _build()
 MASK64 = (1 << 64) - 1
 #: fields of 64 bits by the number of their word: the most of what Python touches, at every exit
-_WORDS = {name: slot.offset // 8 for name, slot in SLOTS.items() if (slot.width, slot.stride) == (64, 8)}
+_WORDS = {name: slot.place // 8 for name, slot in SLOTS.items() if (slot.width, slot.stride) == (64, 8)}
 
 
 class State:
-    """Python's view of one vCPU's state block at host address ``address``."""
+    """Python's view of one vCPU's state block in the host memory at ``place``; code knows it by ``address``."""
 
-    def __init__(self, address: int) -> None:
-        self.address = address
-        self._raw = (ctypes.c_ubyte * STATE_SIZE).from_address(address)
+    def __init__(self, place: int) -> None:
+        self.address = place + BIAS
+        self._raw = (ctypes.c_ubyte * STATE_SIZE).from_address(place)
         self.bytes = memoryview(self._raw).cast("B")
         self._words = self.bytes.cast("Q")
 
@@ -189,7 +197,7 @@ class State:
         if word is not None:
             return self._words[word + index]
         slot = SLOTS[name]
-        at = slot.offset + slot.stride * index
+        at = slot.place + slot.stride * index
         return int.from_bytes(self.bytes[at : at + slot.stride], "little")
 
     def set(self, name: str, value: int, index: int = 0) -> None:
@@ -199,7 +207,7 @@ class State:
             self._words[word + index] = value & MASK64
             return
         slot = SLOTS[name]
-        at = slot.offset + slot.stride * index
+        at = slot.place + slot.stride * index
         value &= (1 << slot.width) - 1
         self.bytes[at : at + slot.stride] = value.to_bytes(slot.stride, "little")
 

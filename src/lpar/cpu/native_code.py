@@ -116,7 +116,7 @@ def mark_code(cpu: Any, page: Any) -> None:
                 had = had | (cpu.raw_load(entry + 8, 64, 8) ^ NO_TAG)
                 cpu.raw_store(entry + 8, cpu.const(NO_TAG), 8)
             entry = entry + TLB_ENTRY
-        if (had != 0) & (other != cpu.state_address("gpr")):
+        if (had != 0) & (other != cpu.own_address()):
             native_tlb.wait_for_poll(cpu, other)
             cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_QUIESCE))
         n = n + 1

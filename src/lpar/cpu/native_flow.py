@@ -105,7 +105,7 @@ def take_pending(cpu: Any) -> Any:
     requests = cpu.raw_atomic("xchg", cpu.state_address("exit_request"), cpu.const(0))
     cpu.polls = cpu.polls + 1
     if (requests & REQ_FLUSH) != 0:
-        native_tlb.flush_state(cpu, cpu.state_address("gpr"))
+        native_tlb.flush_state(cpu, cpu.own_address())
     if (requests & REQ_SAMPLE) != 0:
         native_sample.note_sample(cpu)
     if (requests & REQ_PROFILE) != 0:

@@ -108,7 +108,7 @@ def _yield_count(cpu: Any, state: Any) -> tuple[Any, Any]:
 @routine(args=(), returns=64)
 def leave_processor(cpu: Any) -> Any:
     """Where the guest knows of shared processors, our dispatch count becomes odd; gives the next even one."""
-    at, count = _yield_count(cpu, cpu.state_address("gpr"))
+    at, count = _yield_count(cpu, cpu.own_address())
     if (at != 0) & (cpu.shares != 0):
         cpu.raw_store(at, (count | 1).trunc(32).bswap())
     return (count | 1) + 1

@@ -86,7 +86,7 @@ def flush_own(cpu: Any) -> None:
             n = n + 1
         cpu.n_flush = cpu.n_flush + 1
     else:
-        flush_state(cpu, cpu.state_address("gpr"))
+        flush_state(cpu, cpu.own_address())
 
 
 @routine(args=(64, 64, 64), returns=None)
@@ -133,7 +133,7 @@ def await_poll(cpu: Any, state: Any) -> None:
 def invalidate_all_cpus(cpu: Any, pid: Any, ea: Any, count: Any) -> None:
     """Invalidate ``count`` pages from ``ea`` (0: everything) of process ``pid`` (-1: any) on all vCPUs."""
     total = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
-    own = cpu.state_address("gpr")
+    own = cpu.own_address()
     n = cpu.const(0)
     while n < total:
         state = cpu.raw_load(shared_field(cpu, "states") + n * 8, 64, 8)
@@ -176,7 +176,7 @@ def tlbie_radix(cpu: Any, rb: Any, rs: Any, ric: Any, everywhere: Any) -> None:
         if everywhere != 0:
             invalidate_all_cpus(cpu, pid, rb & ~0xFFF, count)
         elif count != 0:
-            flush_pages(cpu, cpu.state_address("gpr"), rb & ~0xFFF, count)
+            flush_pages(cpu, cpu.own_address(), rb & ~0xFFF, count)
         elif (scope == 0) | ((rb & TLBIEL_SET) == 0):
             flush_own(cpu)
 

@@ -199,7 +199,7 @@ def make_room(cpu: Any) -> None:
 def wait_for_all(cpu: Any, take: Any) -> None:
     """Wait until every other vCPU has passed a poll or is outside; ``take``: first take all pieces away."""
     count = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
-    own = cpu.state_address("gpr")
+    own = cpu.own_address()
     n = cpu.const(0)
     while n < count:
         other = cpu.raw_load(shared_field(cpu, "states") + n * 8, 64, 8)

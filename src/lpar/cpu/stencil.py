@@ -74,6 +74,9 @@ class StencilCpu(HandlerCpu):
         """The value, in a host register from here on."""
         return IrBits(self.f, self.f.emit(OPAQUE.format(value.w, value.ref)), value.w)
 
+    def _host(self, ea: Any, size: int, tag_at: int) -> IrBits:
+        return super()._host(self._settled(ea), size, tag_at)
+
     def branch_rel(self, displacement: Any) -> None:
         """Go to ``cia + displacement``."""
         if not self.near:

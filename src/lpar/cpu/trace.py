@@ -201,6 +201,10 @@ class TraceCpu:
         f: Function = self.f
         return IrBits(f, f.emit(f"ptrtoint ptr {self.state_ptr(SLOTS[name].offset)} to i64"), 64)
 
+    def own_address(self) -> IrBits:
+        """The host address of the state block: what ``states`` has for this vCPU."""
+        return IrBits(self.f, self.f.emit("ptrtoint ptr %s to i64"), 64)
+
     def clear(self, address: Any, size: Any) -> None:
         """Fill ``size`` bytes at a host address with zeros."""
         self._fill(address, size, 0)

@@ -25,7 +25,7 @@ FPSCR_AT, SIGNAL_AT, NIP_AT = 36, 39, 40  #: doublewords of the block
 UNJUDGED = 0x08070000  #: FPSCR bits UX, FR, FI and C
 VXSNAN, VXIMZ = 0x01000000, 0x00100000
 SIGSEGV = 11
-_GPR, _VSR = SLOTS["gpr"].offset, SLOTS["vsr"].offset
+_GPR, _VSR = SLOTS["gpr"].place, SLOTS["vsr"].place
 _NUMBERS = {name: number for number, name in SIGNALS.items()}
 _SCALARS = ("lr", "ctr", "fpscr", "vscr", "tar")
 
