@@ -30,6 +30,7 @@ ENGINE: dict[str, int] = {
     # hot
     "exit_request": 0,  # non-zero: leave the fast path at the next poll (bits: see requests below)
     "pc_adj": 0,  # cia = pc_adj + record address / 2
+    "region_rec": 0,  # the record of the region under way, for its exits
     "pc": 0,  # valid outside handlers and where a slow path stored it
     "tlb": 0,  # address of the current mode's data TLB
     "mode_key": 0,  # what the code TLB's tag carries besides the page

@@ -183,8 +183,20 @@ class RegionCpu(HandlerCpu):
         return self._record(self.index)
 
     def _record(self, index: int) -> IrBits:
-        distance = 8 * (index - int(self.plan.entry))
-        return IrBits(self.f, "%rec", 64) + distance
+        """An instruction's record: read anew where it is wanted, mostly on the way out.
+
+        Of %rec LLVM would make dozens of addresses for all exits, at each entry and out of registers.
+        """
+        f: Function = self.f
+        at = self.state_ptr(SLOTS["region_rec"].offset)
+        return IrBits(f, f.emit(f"load volatile i64, ptr {at}, align 8"), 64) + self._distance(index)
+
+    def _entry_record(self, index: int) -> IrBits:
+        """The same, for loops."""
+        return IrBits(self.f, "%rec", 64) + self._distance(index)
+
+    def _distance(self, index: int) -> int:
+        return 8 * (index - int(self.plan.entry))
 
     @property
     def word(self) -> IrBits:
@@ -246,7 +258,7 @@ class RegionCpu(HandlerCpu):
         if not 0 <= target <= LAST:
             self.branch(self.cia + displacement)
         if target <= self.index:
-            self._poll_at(self._record(target))
+            self._poll_before(target)
         self._go(target)
 
     def branch(self, target: Any) -> None:
@@ -260,7 +272,7 @@ class RegionCpu(HandlerCpu):
             sites = sorted(self.calls & set(self.labels), key=lambda i: abs(i - self.index))
             for index in sites[:RETURN_SITES]:
                 follow = f.new_block()
-                site = base + (self._record(index) >> 1)
+                site = base + (self._entry_record(index) >> 1)
                 f.branch((pc == site).ref, self._polled(index), follow)
                 f.place(follow)
         self.leave("lp_goto", rec=pc.ref)
@@ -271,7 +283,7 @@ class RegionCpu(HandlerCpu):
         inside, outside = f.new_block(), f.new_block()
         self._branch_if_requested(outside, inside)
         f.place(inside)
-        number = (pc - (self.pc_adj + (self._record(0) >> 1))) >> 2
+        number = (pc - (self.pc_adj + (self._entry_record(0) >> 1))) >> 2
         labels = " ".join(f"i64 {to}, label %{self.labels[to].label}" for to in cases)
         self.edges[self.index] |= set(cases)
         f.finish(f"switch i64 {number.ref}, label %{outside.label} [ {labels} ]")
@@ -282,7 +294,7 @@ class RegionCpu(HandlerCpu):
         f: Function = self.f
         here, block = f.block, f.new_block()
         f.place(block)
-        self._poll_at(self._record(index))
+        self._poll_before(index)
         self.edges[self.index].add(index)
         f.jump(self.labels[index])
         f.block = here
@@ -298,13 +310,14 @@ class RegionCpu(HandlerCpu):
         f.place(cold)
         f.branch(native_sample.may_stay(self).ref, other, then)
 
-    def _poll_at(self, rec: IrBits) -> None:
+    def _poll_before(self, index: int) -> None:
+        """A poll on the way to an instruction."""
         f: Function = self.f
         cold, hot = f.new_block(), f.new_block()
         self._branch_if_requested(cold, hot)
         f.place(cold)
         try:
-            self.leave("lp_poll", rec=rec.ref)
+            self.leave("lp_poll", rec=self._record(index).ref)
         except Done:
             f.place(hot)
 
@@ -492,6 +505,8 @@ class RegionCpu(HandlerCpu):
             if kind in HELD:
                 lines.append(f"{at}.t = trunc {HELD[kind]} {at}.i to {kind}")
             lines.append(f"store {kind} {at}.{'t' if kind in HELD else 'i'}, ptr {at}, align {align}")
+        lines.append(f"%rec.s = getelementptr i8, ptr %s, i64 {SLOTS['region_rec'].offset}")
+        lines.append("store i64 %rec, ptr %rec.s, align 8")
         entry.lines[:0] = lines + self.pages.close(Bases(self._writers()))
         changed = self._changed_before()
         for number, (block, line, index, written) in enumerate(self.write_backs):
