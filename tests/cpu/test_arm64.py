@@ -26,7 +26,7 @@ def test_code_generation(machine: llvm.TargetMachine) -> None:
     builder.import_definitions()
     fast, slow = Module("aarch64"), Module("aarch64")
     for name, body in native_flow.SPECIALS.items():
-        handlers.trace_special(fast, name, body)
+        handlers.trace_special(fast, name, body, words=True)
     for variant in handlers.all_variants()[::40]:
         handlers.trace_variant(fast, slow, variant)
     for module in (fast, slow):

@@ -144,7 +144,7 @@ EXIT_MISSING = 7  #: an instruction whose code is still being built
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One register or array: byte offset from the state's address, width in bits, element stride in bytes, count."""
+    """One register or array: byte offset from the state's address, width (bits), stride (bytes), count."""
 
     offset: int
     width: int
@@ -184,7 +184,7 @@ _WORDS = {name: slot.place // 8 for name, slot in SLOTS.items() if (slot.width, 
 
 
 class State:
-    """Python's view of one vCPU's state block in the host memory at ``place``; code knows it by ``address``."""
+    """Python's view of a vCPU's state block in host memory at ``place``; code knows it by ``address``."""
 
     def __init__(self, place: int) -> None:
         self.address = place + BIAS

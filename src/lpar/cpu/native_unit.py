@@ -12,7 +12,8 @@ Rules of this file:
   owed.  A record whose instruction comes with some pending leads to a stub that takes them off first.
 * Words are read, code and records are written, and words are read again: see native_code.
 
-The machine code written here is x86-64 (stencil.py); %rec is rbp, the base r14; r12, elsewhere the word, is free.
+The machine code written here is x86-64 (stencil.py); %rec is rbp, the base r14; r12, elsewhere the word, is
+free.
 """
 
 from __future__ import annotations

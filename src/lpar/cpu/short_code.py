@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Shorter code for stencils: general registers are addressed by one byte, where LLVM would take four.
 
-LLVM knows that a hole (holes.py) lies between -128 and 127, but encodes an address that it does not know as 32
-bits.  So a stencil's assembly text is changed before it is assembled: the address becomes 0, and a directive
-says where the hole goes.  Registers are read and written two or three times in a guest instruction, and large
-programs are bound by how much code the host has to fetch (docs/design/engine.md).
+LLVM may know that a hole (holes.py) lies between -128 and 127, but encodes an address that it does not know
+in 32 bits.  So a stencil's assembly text is changed before it is assembled: the address becomes 0, and a
+directive says where the hole goes.  A guest instruction names two or three registers, and large programs are
+bound by how much code the host has to fetch (docs/design/engine.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from lpar.cpu.holes import Node, bounds
 
 #: mnemonic; an immediate of four bytes, or none; the hole with the state pointer as its base; what follows
-_LINE = re.compile(r"\t((?:mov[lq]\t\$[\w@.+-]+, )|[a-u]\w*\t(?:%\w+, )?)(v\d+)(\+\d+)?\(%r13\)((?:, %\w+)?)\s*")
+_LINE = re.compile(
+    r"\t((?:mov[lq]\t\$[\w@.+-]+, )|[a-u]\w*\t(?:%\w+, )?)(v\d+)(\+\d+)?\(%r13\)((?:, %\w+)?)\s*"
+)
 _WIDE = 4  #: bytes of the immediate of movl and movq
 
 
@@ -37,7 +39,7 @@ def _fits(node: Node | None, plus: int) -> bool:
     if node is None:
         return False
     low, high = bounds(node, 64)
-    return -128 <= low + plus and high + plus <= 127
+    return low + plus >= -128 and high + plus <= 127
 
 
 def as_module(lines: Iterable[str]) -> str:

@@ -25,8 +25,8 @@ from lpar.cpu.staging import Done
 
 NEXT = "st_next"
 ATTRIBUTES = 'nounwind optsize "no-jump-tables"="true" "no-builtin-memset"'
-#: Keeps LLVM from making a load part of another instruction.  Hosts forward what was stored to a plain move in a
-#: cycle (Zen 4: by renaming), but to `add rax, [m]` or to `movslq` in eight.
+#: Keeps LLVM from making a load part of another instruction.  Hosts forward what was stored to a plain move
+#: in a cycle (Zen 4: by renaming), but to `add rax, [m]` or to `movslq` in eight.
 OPAQUE = 'call i{0} asm "", "=r,0"(i{0} {1})'
 FACILITIES = {"FP": (1 << 13, "lp_no_fp"), "VEC": (1 << 25, "lp_no_vec"), "VSX": (1 << 23, "lp_no_vsx")}
 
