@@ -20,12 +20,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from lpar.cpu import build, compiler, decode_table, handlers, native_flow, stencil
+from lpar.cpu import build, compiler, decode_table, handlers, native_flow, pair, stencil
 from lpar.cpu.build import HANDLERS, UNITS, Bundle, Progress
 from lpar.cpu.compiler import Effort
 from lpar.cpu.handlers import Variant
 from lpar.cpu.ir import Module
 from lpar.cpu.linker import Image
+from lpar.cpu.pair import Pairs
 from lpar.cpu.stencil_table import GOES_ON, USES_REC, Table
 from lpar.cpu.trace import trace_routine
 from lpar.isa.routine import ROUTINES
@@ -55,7 +56,7 @@ class Builder:
         self.image, self.table = Image(), Table()
         self.numbers: dict[str, int] = {}  # of handlers
         self.places: dict[str, int] = {}  # of stencils
-        self.pairs: dict[str, list[str]] = {}  # of stencils that begin with a variant
+        self.pairs: dict[str, Pairs] = {}  # that begin with a variant
         self._parts = 0
         self.used: dict[str, set[str]] = {}  # by each routine
         self.links: list[str] = []
@@ -129,19 +130,13 @@ class Builder:
         self._stencils.append((job, module, flags))
 
     def _trace_pairs(self) -> None:
-        """Comparisons with the branches behind them."""
-        known = {handlers.title(v): v for v in self.variants}
+        """Two instructions as one stencil."""
         module = Module(platform.machine())
         flags: dict[str, tuple[int, set[str]]] = {}
-        for title in stencil.PAIRED:
-            first, names = known[title], []
-            for bit in range(stencil.BITS):
-                for wanted, branch in enumerate(stencil.BRANCHES):
-                    name = f"st_{first.name}_{bit}{wanted}"
-                    cpu = stencil.trace_pair(module, first, known[branch], bit, name)
-                    flags[name] = USES_REC * cpu.uses_rec | GOES_ON * cpu.goes_on, cpu.used
-                    names.append(name)
-            self.pairs[first.name] = names
+        for first, pairs, cpus in pair.trace_pairs(module, {handlers.title(v): v for v in self.variants}):
+            self.pairs[first.name] = pairs
+            for name, cpu in zip(pairs.names, cpus, strict=True):
+                flags[name] = USES_REC * cpu.uses_rec | GOES_ON * cpu.goes_on, cpu.used
         job = self._pool.submit(compiler.compile_module, module, Effort.PAIRS)
         self._stencils.append((job, module, flags))
 
@@ -227,11 +222,10 @@ class Builder:
             self.table.add_object(job.result(), holes, kept, self.places)
         self._stencils.clear()
         for v in self.variants:
-            names = self.pairs.get(v.name)
-            if names and "pairs of " + v.name not in self.places and names[0] in self.places:
-                own = any(f.name == "BF" for f in v.instruction.fields)
-                at = self.table.add_pairs([self.places[n] for n in names], own)
-                self.places["pairs of " + v.name] = at
+            pairs = self.pairs.get(v.name)
+            if pairs and "pairs of " + v.name not in self.places and pairs.names[0] in self.places:
+                stencils = [self.places[n] for n in pairs.names]
+                self.places["pairs of " + v.name] = self.table.add_pairs(stencils, pairs.about, pairs.kind)
 
     def _closure(self) -> dict[str, set[str]]:
         """Each routine's fields and routines with those of all routines that it reaches."""

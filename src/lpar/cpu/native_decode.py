@@ -12,6 +12,7 @@ RECORD_BYTES = 8192  #: of records for a page
 RECORD_STRIDE = RECORD_BYTES + 64  #: between two pages' records
 PREFIX_BOUNDARY, PREFIX_STEPPED = 256, 260  #: in the table of prefixed instructions: two special handlers
 PREFIX_ENTRY = 32  #: bytes: mask, value, fast, slow, isa, unused
+PAIRS = 8  #: stencils in a list of pairs, behind which are u32 about, kind (pair.Pairs)
 ENTRY = 40  #: bytes: mask, value, fast, near, slow, kind, isa, stencil, stencil inside the page, pairs
 
 
@@ -45,21 +46,49 @@ def find_stencil(cpu: Any, entry: Any, word: Any, offset: Any) -> Any:
 
 
 @routine(args=(64, 64, 64, 64), returns=64)
-def find_pair(cpu: Any, entry: Any, word: Any, branch: Any, offset: Any) -> Any:
-    """The address of the stencil of an instruction and the word behind it, at ``offset``; 0: none.
-
-    The second must be a conditional branch inside the page that leaves CTR and LR alone and looks at a bit,
-    not SO, of the CR field that the first writes.
-    """
+def find_pair(cpu: Any, entry: Any, word: Any, second: Any, offset: Any) -> Any:
+    """The address of the stencil of an instruction and the one behind it, at ``offset``; 0: none (pair.py)."""
     pairs = cpu.raw_load(entry + 36, 32, 4).zext(64)
+    number = cpu.const(PAIRS)
+    at = cpu.stencil_table + pairs
+    if pairs != 0:
+        kind, about = cpu.raw_load(at + 4 * PAIRS + 4, 32, 4), cpu.raw_load(at + 4 * PAIRS, 32, 4).zext(64)
+        if kind == 1:
+            number = branch_number(cpu, about, word, second, offset)
+        else:
+            number = access_number(cpu, kind, word, second)
     found = cpu.const(0)
-    plain = ((branch >> 26) == 16) & ((branch & 3) == 0) & (((branch >> 21) & 0x14) == 4)
-    if (pairs != 0) & plain:
-        at = cpu.stencil_table + pairs
-        own = cpu.raw_load(at + 24, 32, 4).zext(64)
-        field = select(own != 0, (word >> 23) & 7, cpu.const(0))
-        bit, wanted = (branch >> 16) & 3, (branch >> 24) & 1
-        target = offset + select((branch & 0x8000) != 0, (branch & 0xFFFC) - 0x10000, branch & 0xFFFC)
-        if (((branch >> 18) & 7) == field) & (bit < 3) & (target < 0x1000):
-            found = cpu.stencil_table + cpu.raw_load(at + (((bit << 1) | wanted) << 2), 32, 4).zext(64)
+    if number < PAIRS:
+        found = cpu.raw_load(at + (number << 2), 32, 4).zext(64)
+        found = select(found == 0, found, found + cpu.stencil_table)
     return found
+
+
+def branch_number(cpu: Any, own: Any, word: Any, branch: Any, offset: Any) -> Any:
+    """A comparison's pair by the branch's bit and wanted value; ``own``: whether it has a field BF.
+
+    The branch must be a conditional one inside the page that leaves CTR and LR alone and looks at a bit, not
+    SO, of the CR field that the first writes.
+    """
+    plain = ((branch >> 26) == 16) & ((branch & 3) == 0) & (((branch >> 21) & 0x14) == 4)
+    field = select(own != 0, (word >> 23) & 7, cpu.const(0))
+    bit, wanted = (branch >> 16) & 3, (branch >> 24) & 1
+    target = offset + select((branch & 0x8000) != 0, (branch & 0xFFFC) - 0x10000, branch & 0xFFFC)
+    fits = plain & (((branch >> 18) & 7) == field) & (bit < 3) & (target < 0x1000)
+    return select(fits, (bit << 1) | wanted, PAIRS)
+
+
+def access_number(cpu: Any, kind: Any, word: Any, second: Any) -> Any:
+    """An access's pair by the number of the second, which must be of the same kind and have the same base.
+
+    A load must not change the base of the next one.
+    """
+    number = cpu.const(PAIRS)
+    pairs = cpu.raw_load(find_entry(cpu, second) + 36, 32, 4).zext(64)
+    base = (word >> 16) & 31
+    fits = (pairs != 0) & (base == (second >> 16) & 31) & ((kind == 3) | ((word >> 21) & 31 != base))
+    if fits:
+        at = cpu.stencil_table + pairs + 4 * PAIRS
+        same = cpu.raw_load(at + 4, 32, 4) == kind
+        number = select(same, cpu.raw_load(at, 32, 4).zext(64), number)
+    return number

@@ -246,7 +246,8 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
     """Write a unit's code for at most ``limit`` instructions; gives how many it has.
 
     Where each begins and how many are pending there goes to ``unit_place`` and ``unit_pending``, the words to
-    ``unit_words``.  A branch that is copied with the comparison before it has its own handler as its place.
+    ``unit_words``.  What is copied with the instruction before it (pair.py) has the decoder as its place: who
+    comes there in another way finds a unit of its own.
     """
     to = cpu.unit_next
     stop = cpu.unit_limit - ROOM
@@ -262,13 +263,13 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
         else:
             width, both = cpu.const(1), word
             if n + 1 < limit:
-                branch = cpu.raw_load(address + (n << 2) + 4, 32, 4).zext(64)
-                pair = find_pair(cpu, entry, word, branch, offset + (n << 2) + 4)
+                second = cpu.raw_load(address + (n << 2) + 4, 32, 4).zext(64)
+                pair = find_pair(cpu, entry, word, second, offset + (n << 2) + 4)
                 if (pair != 0) & (cpu.raw_load(record + (n << 3) + 8, 64, 8) == 0):
-                    stencil, width, both = pair, cpu.const(2), word | (branch << 32)
-                    cpu.unit_place[n + 1] = cpu.handler_base + lone_handler(cpu, branch)
+                    stencil, width, both = pair, cpu.const(2), word | (second << 32)
+                    cpu.unit_place[n + 1] = cpu.handler_base
                     cpu.unit_pending[n + 1] = 0
-                    cpu.unit_words[n + 1] = branch
+                    cpu.unit_words[n + 1] = second
             head = cpu.raw_load(stencil, 64, 8)
             flags = head >> 48
             if ((flags & USES_REC) != 0) & (pending != 0):
@@ -287,11 +288,6 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
         to = dispatch_code(cpu, to, pending)
     cpu.unit_next = to
     return n
-
-
-def lone_handler(cpu: Any, word: Any) -> Any:
-    """The offset of an instruction's handler."""
-    return cpu.raw_load(find_entry(cpu, word) + 8, 32, 4).sext(64)
 
 
 @routine(args=(64, 64), returns=None)

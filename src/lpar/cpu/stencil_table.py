@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from lpar.cpu.arena import SHF_ALLOC, SHT_NOBITS, SHT_RELA, SHT_SYMTAB, Section, read_sections
 from lpar.cpu.holes import Node
 from lpar.cpu.linker import Symbol, read_symbols
+from lpar.cpu.native_decode import PAIRS
 from lpar.cpu.stencil import NEXT
 
 USES_REC, GOES_ON = 1, 2
@@ -121,11 +122,11 @@ class Table:
             except Unsupported:
                 continue
 
-    def add_pairs(self, places: Sequence[int], own_field: bool) -> int:
-        """A list of a comparison's pairs: by the branch's bit and wanted value; whether it has a field BF."""
+    def add_pairs(self, places: Sequence[int], about: int, kind: int) -> int:
+        """A list of the pairs that begin with an instruction; see pair.py and native_decode.find_pair."""
         self.image += bytes(-len(self.image) % 16)
-        self.image += struct.pack(f"<{len(places)}I2I", *places, own_field, 0)
-        return len(self.image) - 4 * (len(places) + 2)
+        self.image += struct.pack(f"<{PAIRS}I2I", *places, *[0] * (PAIRS - len(places)), about, kind)
+        return len(self.image) - 4 * (PAIRS + 2)
 
     def _add(self, stencil: Stencil, holes: dict[str, Node]) -> int:
         code, relocations = stencil.code, stencil.relocations
