@@ -19,7 +19,10 @@ from lpar.cpu.staging import Done
 from lpar.isa.fields import Field, Kind
 from lpar.isa.registry import INSTRUCTIONS, Instruction
 
-RELATIVE = {18: 1, 16: 2}  #: primary opcodes of I-form and B-form branches -> decode kind
+#: primary opcodes -> decode kind (native_decode.is_near): I-form and B-form branches, which may stay in their
+#: page; rlwinm, whose mask may wrap around
+RELATIVE = {18: 1, 16: 2}
+MASKED = {21: 3}
 ISA_LEVEL = {"2.07": 207, "3.0": 300, "3.1": 310}
 
 
@@ -67,7 +70,7 @@ def variants(index: int, definition: Instruction) -> Iterator[Variant]:
             continue
         tail = "_".join(f"{n}{v}" for n, v in statics.items())
         name = f"h{index}_{tail}" if tail else f"h{index}"
-        kind = RELATIVE.get(definition.value >> 26, 0) if not statics.get("AA") else 0
+        kind = (RELATIVE | MASKED).get(definition.value >> 26, 0) if not statics.get("AA") else 0
         yield Variant(definition, statics, mask, value, name, kind, ISA_LEVEL[definition.since])
 
 
@@ -152,7 +155,7 @@ def trace_variant(module: Module, slow: Module, variant: Variant) -> None:
     """Define all handlers of a variant, its slow twin in a module of its own, and note their symbols."""
     uses_mode = trace(module, variant, "f").mode_used
     variant.fast = variant.near = variant.slow = variant.name + "f"
-    if variant.kind:
+    if variant.kind in RELATIVE.values():
         trace(module, variant, "n")
         variant.near = variant.name + "n"
     if uses_mode:

@@ -53,7 +53,7 @@ def node_of(value: IrBits) -> Node | None:
     return None
 
 
-def fold(operator: str, width: int, *operands: IrBits) -> Hole | None:
+def fold(operator: str, width: int, *operands: IrBits) -> IrBits | None:
     """The operation as a hole, if its operands are holes and constants; None for others.
 
     ``width`` is the result's; operators of several widths find their operand's in the node.
@@ -64,7 +64,10 @@ def fold(operator: str, width: int, *operands: IrBits) -> Hole | None:
     if any(n is None for n in nodes) or not any(isinstance(v, Hole) for v in operands):
         return None
     kept = operands[-1].w if operator != "select" else width
-    return Hole(operands[0].f, (operator, width, kept, *nodes), width)
+    node = (operator, width, kept, *nodes)
+    f = next(v.f for v in operands if isinstance(v, Hole))
+    known = f.assumed.get(node)
+    return Hole(f, node, width) if known is None else operands[0]._const(known, width)
 
 
 def bounds(node: Node, w: int) -> tuple[int, int]:

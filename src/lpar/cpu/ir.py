@@ -39,6 +39,7 @@ class Function:
     def __init__(self, header: str, module: Module) -> None:
         self.header = header
         self.module = module
+        self.assumed: dict[tuple[Any, ...], int] = {}  # nodes of holes (holes.py) whose values are known
         self.blocks: list[Block] = []
         self._names = 0
         self.block = self.new_block()
@@ -244,6 +245,8 @@ class IrBits:
                 return self
             if self.c == ones or b.c == 0:
                 return b
+            if self.w == 32 and self.c is None and (given := self._operand("andl", b)) is not None:
+                return given
         return self._binary("and", other, "__and__")
 
     __rand__ = __and__
@@ -312,7 +315,19 @@ class IrBits:
             return self._const(Bits(self.c, self.w).rotl(amount.c).v, self.w)
         if (patched := self._patched("rotl", self.w, amount)) is not None:
             return patched
+        if self.w == 32 and (given := self._operand("roll", amount)) is not None:
+            return given
         return self._intrinsic("fshl", self.ref, self.ref, amount.ref)
+
+    def _operand(self, mnemonic: str, other: IrBits) -> IrBits | None:
+        """A host instruction on 32 bits with a hole as its immediate operand: LLVM would load that first."""
+        from lpar.cpu.holes import Hole
+
+        if not isinstance(other, Hole) or isinstance(self, Hole):
+            return None
+        wide = Hole(self.f, other.node, 64).ref
+        asm = f'asm "{mnemonic} $2, $0", "=r,0,i,~{{flags}}"'
+        return self._make(f"call i32 {asm}(i32 {self.ref}, i64 {wide})")
 
     def _intrinsic(self, name: str, *refs: str, extra: str = "") -> IrBits:
         suffix = f"v{self.n}i{self.w}" if self.n else f"i{self.w}"

@@ -30,12 +30,13 @@ def find_entry(cpu: Any, word: Any) -> Any:
 
 
 def is_near(cpu: Any, entry: Any, word: Any, offset: Any) -> Any:
-    """Whether an instruction at ``offset`` is a relative branch inside its page."""
+    """Whether an instruction at ``offset`` is a relative branch inside its page, or a mask without a wrap."""
     kind = cpu.raw_load(entry + 20, 32, 4)
     i_form = select((word & 0x02000000) != 0, (word & 0x03FFFFFC) - 0x04000000, word & 0x03FFFFFC)
     b_form = select((word & 0x8000) != 0, (word & 0xFFFC) - 0x10000, word & 0xFFFC)
     target = offset + select(kind == 1, i_form, b_form)
-    return (kind != 0) & (target < 0x1000)
+    in_order = ((word >> 6) & 31) <= ((word >> 1) & 31)
+    return (kind != 0) & select(kind == 3, in_order, target < 0x1000)
 
 
 def find_stencil(cpu: Any, entry: Any, word: Any, offset: Any) -> Any:
@@ -47,7 +48,7 @@ def find_stencil(cpu: Any, entry: Any, word: Any, offset: Any) -> Any:
 
 @routine(args=(64, 64, 64, 64), returns=64)
 def find_pair(cpu: Any, entry: Any, word: Any, second: Any, offset: Any) -> Any:
-    """The address of the stencil of an instruction and the one behind it, at ``offset``; 0: none (pair.py)."""
+    """The address of the stencil of an instruction and the one behind it, at ``offset`` (pair.py); or 0."""
     pairs = cpu.raw_load(entry + 36, 32, 4).zext(64)
     number = cpu.const(PAIRS)
     at = cpu.stencil_table + pairs

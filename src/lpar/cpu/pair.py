@@ -128,7 +128,7 @@ class AccessCpu(PairCpu):
         return self.base_at + self.steps[self.second]  # type: ignore[no-any-return]
 
     def _look_up(self, tag_at: int) -> IrBits:
-        """Leave unless one page has both accesses, from the lower one's first byte to the upper one's last."""
+        """Leave unless a page has both accesses, from the lower one's first byte to the upper one's last."""
         (a, b), (size_a, size_b) = self.steps, self.sizes
         end_a, end_b = a + (size_a - 1), b + (size_b - 1)
         low, high = select(a.sle(b), a, b), select(end_a.sle(end_b), end_b, end_a)
@@ -139,7 +139,10 @@ class AccessCpu(PairCpu):
         return self._settled(base + self.raw_load(entry + 16, 64, 8))
 
 
-def trace_pairs(module: Module, known: dict[str, Variant]) -> Iterator[tuple[Variant, Pairs, list[StencilCpu]]]:
+Traced = tuple[Variant, Pairs, list[StencilCpu]]
+
+
+def trace_pairs(module: Module, known: dict[str, Variant]) -> Iterator[Traced]:
     """Define all pairs; gives each variant that begins some, and what the stencils were traced with.
 
     ``known``: variants by title.

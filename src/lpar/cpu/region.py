@@ -22,6 +22,7 @@ from lpar.cpu import native_sample
 from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.handlers import Variant
 from lpar.cpu.ir import COLD, Block, Function, IrBits, Module, constant
+from lpar.cpu.kept import HELD, KEPT, Kept, KeptFprs, KeptVrs, NotRegionable
 from lpar.cpu.known_pages import Bases, KnownPages
 from lpar.cpu.layout import SLOTS, Slot
 from lpar.cpu.plan import LAST, Plan, length
@@ -33,71 +34,19 @@ from lpar.isa.values import Bits
 
 RETURN_SITES = 4  #: calls inside the region whose return is recognised without leaving
 
-#: architected fields kept in allocas: name -> LLVM type
-KEPT = {
-    "gpr": "i64",
-    "vsr": "<2 x i64>",
-    "cr": "i8",
-    "lr": "i64",
-    "ctr": "i64",
-    "so": "i8",
-    "ov": "i8",
-    "ca": "i8",
-    "ov32": "i8",
-    "ca32": "i8",
-}
-HELD = {"i8": "i32"}  #: how the state block holds them, if not like that
-
-
-class NotRegionable(Exception):
-    """This instruction stays with the interpreter."""
-
-
-class _Kept:
-    """A register file whose elements are allocas; constant numbers only."""
-
-    def __init__(self, cpu: RegionCpu, name: str, width: int) -> None:
-        self._cpu, self._name, self._width = cpu, name, width
-
-    def _number(self, n: Any) -> int:
-        if isinstance(n, IrBits):
-            if n.c is None:
-                raise NotRegionable("register number known at run time only")
-            return n.c
-        return n.v if isinstance(n, Bits) else int(n)
-
-    def __getitem__(self, n: Any) -> IrBits:
-        return self._cpu.var_load(self._name, self._number(n), self._width)
-
-    def __setitem__(self, n: Any, value: Any) -> None:
-        self._cpu.var_store(self._name, self._number(n), value, self._width)
-
-
-class _KeptFprs(_Kept):
-    def __getitem__(self, n: Any) -> IrBits:
-        return self._cpu.fpr_load(self._number(n))
-
-    def __setitem__(self, n: Any, value: Any) -> None:
-        self._cpu.fpr_store(self._number(n), value)
-
-
-class _KeptVrs(_Kept):
-    def _number(self, n: Any) -> int:
-        return 32 + super()._number(n)
-
 
 class RegionCpu(HandlerCpu):
     """The ``cpu`` that bodies see while a region is traced."""
 
     def __init__(self, f: Function, plan: Plan, links: dict[str, int], touched: dict[str, set[str]]) -> None:
-        super().__init__(f, fast=True, near=True, slow_symbol="", words=False)
+        super().__init__(f, fast=True, near=True, slow_symbol="")
         set_ = object.__setattr__
         arrays = {
-            "gpr": _Kept(self, "gpr", 64),
-            "vsr": _Kept(self, "vsr", 128),
-            "cr": _Kept(self, "cr", 8),
-            "fpr": _KeptFprs(self, "vsr", 64),
-            "vr": _KeptVrs(self, "vsr", 128),
+            "gpr": Kept(self, "gpr", 64),
+            "vsr": Kept(self, "vsr", 128),
+            "cr": Kept(self, "cr", 8),
+            "fpr": KeptFprs(self, "vsr", 64),
+            "vr": KeptVrs(self, "vsr", 128),
         }
         set_(self, "_arrays", self._arrays | arrays)
         set_(self, "plan", plan)

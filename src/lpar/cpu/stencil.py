@@ -17,11 +17,10 @@ from __future__ import annotations
 from typing import Any
 
 from lpar.cpu.handler_cpu import HANDLER_ARGS, MSR_PR, HandlerCpu
-from lpar.cpu.handlers import Variant, arguments, trace_body
+from lpar.cpu.handlers import MASKED, Variant, arguments, trace_body
 from lpar.cpu.holes import WORD, Hole
 from lpar.cpu.ir import Function, IrBits, Module
 from lpar.cpu.layout import NARROWEST
-from lpar.cpu.staging import Done
 
 NEXT = "st_next"
 ATTRIBUTES = 'nounwind optsize "no-jump-tables"="true" "no-builtin-memset"'
@@ -132,12 +131,21 @@ def trace_stencil(module: Module, variant: Variant, near: bool) -> StencilCpu | 
         return None
     f = Function(f"define ghccc void @{symbol(variant, near)}({HANDLER_ARGS}) {ATTRIBUTES}", module)
     cpu = StencilCpu(f, near=near, slow_symbol=variant.name + "s")
+    if variant.kind in MASKED.values():
+        _assume_order(cpu, variant, near)
     try:
         trace_body(cpu, variant)
     except NoStencil:
         return None
     module.define("@" + symbol(variant, near), f.text())
     return cpu
+
+
+def _assume_order(cpu: StencilCpu, variant: Variant, near: bool) -> None:
+    """Whether MB is at most ME (Variant.kind): the mask's shape is known while the stencil is traced."""
+    fields = [field.name for field in variant.instruction.fields]
+    given = dict(zip(fields, arguments(cpu, variant), strict=True))
+    cpu.f.assumed[(given["MB"] <= given["ME"]).node] = int(near)
 
 
 def symbol(variant: Variant, near: bool) -> str:

@@ -22,12 +22,19 @@ def rotated_word(x: Any, n: Any) -> Any:
     return concat(word, word)
 
 
+def masked_word(cpu: Any, x: Any, n: Any, first: Any, last: Any) -> Any:
+    """ROTL32 under MASK(first + 32, last + 32), which has bits of the upper half only if it wraps."""
+    wanted = mask(cpu, first + 32, last + 32)
+    inside = (x.trunc(32).rotl(n) & wanted.trunc(32)).zext(64)
+    return select(first <= last, inside, rotated_word(x, n) & wanted)
+
+
 # -- words --------------------------------------------------------------------------------------------
 
 
 @instruction("rlwinm{.}", 21)
 def rlwinm(cpu: Any, RS: Any, RA: Any, SH: Any, MB: Any, ME: Any, Rc: int) -> None:
-    finish(cpu, RA, rotated_word(cpu.gpr[RS], SH) & mask(cpu, MB + 32, ME + 32), Rc)
+    finish(cpu, RA, masked_word(cpu, cpu.gpr[RS], SH, MB, ME), Rc)
 
 
 @instruction("rlwnm{.}", 23)
