@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lpar.cpu.handler_cpu import HANDLER_ARGS
 from lpar.cpu.handlers import Variant, arguments
 from lpar.cpu.holes import WORD, Hole
 from lpar.cpu.ir import Function, IrBits, Module
 from lpar.cpu.staging import Done
-from lpar.cpu.stencil import ATTRIBUTES, HANDLER_ARGS, StencilCpu
+from lpar.cpu.stencil import ATTRIBUTES, StencilCpu
 from lpar.isa.values import select
 
 COMPARISON, LOADS, STORES = 1, 2, 3  #: kinds of lists, see native_decode.find_pair
