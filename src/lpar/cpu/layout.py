@@ -117,7 +117,8 @@ ENGINE: dict[str, int] = {
     "stencil_table": 0,  # host address; 0: no units
     "stencil_symbols": 0,
     "unit_next": 0,  # where this vCPU writes its next unit
-    "unit_limit": 0,
+    "unit_limit": 0,  # and its stubs, downwards from there
+    "unit_stubs": 0,  # those of the unit under way
     "n_unit_flushes": 0,
     "unit_place": 64,
     "unit_pending": 64,

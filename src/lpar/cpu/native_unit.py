@@ -9,7 +9,9 @@ Rules of this file:
   of code.  A store wipes the records of the UNIT - 1 instructions before it too (native_code), since a unit
   that began there may contain the word.
 * %rec is added up only where a stencil uses it (flag USES_REC) and at the end: ``pending`` instructions are
-  owed.  A record whose instruction comes with some pending leads to a stub that takes them off first.
+  owed.  A record whose instruction comes with some pending leads to a stub that takes them off first; an exit
+  to a handler goes by a stub that pays.  Stubs are seldom run: they lie at the other end of the vCPU's piece of
+  the arena, so that code that is run lies close together.
 * Words are read, code and records are written, and words are read again: see native_code.
 
 The machine code written here is x86-64 (stencil.py); %rec is rbp, the base r14; r12, elsewhere the word, is
@@ -24,13 +26,14 @@ from lpar.cpu import native_tlb
 from lpar.cpu.layout import SLOTS
 from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_entry, find_pair, find_stencil
 from lpar.cpu.native_shared import shared_field
-from lpar.cpu.stencil_table import FOLLOW, GOES_ON, IMMEDIATE, MAX_CODE, OPERATION, OPERATORS, PATCH, USES_REC
+from lpar.cpu.stencil_table import EXIT, FOLLOW, GOES_ON, IMMEDIATE, MAX_CODE, OPERATION, OPERATORS, PATCH, USES_REC
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
 UNIT = 64  #: instructions at most
 CHUNK = 1 << 16  #: bytes of the arena that a vCPU takes at once
-ROOM = 2 * MAX_CODE + UNIT * 20  #: what a unit may need beyond what is written when it goes on
+STUB = 12  #: bytes
+ROOM = 2 * MAX_CODE + UNIT * 64  #: what a unit may need beyond what is written when it goes on
 ADD_REC = 0xC58148  #: add rbp, imm32: 48 81 C5
 ADD_REC_SHORT = 0xC58348  #: add rbp, imm8: 48 83 C5
 JUMP = 0xE9
@@ -122,9 +125,9 @@ def make_values(cpu: Any, stencil: Any, word: Any) -> None:
         to = to + 8
 
 
-@routine(args=(64, 64), returns=None)
-def copy_stencil(cpu: Any, stencil: Any, to: Any) -> None:
-    """Copy a stencil's code and fill its holes from ``unit_values``."""
+@routine(args=(64, 64, 64), returns=None)
+def copy_stencil(cpu: Any, stencil: Any, to: Any, pending: Any) -> None:
+    """Copy a stencil's code and fill its holes from ``unit_values``; its exits owe ``pending`` records."""
     table = cpu.stencil_table
     head = cpu.raw_load(stencil, 64, 8)
     code, size = table + (head & 0xFFFFFFFF), (head >> 32) & 0xFFFF
@@ -142,6 +145,8 @@ def copy_stencil(cpu: Any, stencil: Any, to: Any) -> None:
         if kind > 3:
             symbol = cpu.raw_load(cpu.stencil_symbols + ((what >> 32) << 3), 64, 8)
             target = select(kind == FOLLOW, to + size, symbol)
+            if (kind == EXIT) & (pending != 0):
+                target = put_stub(cpu, pending, symbol)
             cpu.raw_store(where, (target + addend - where).trunc(32), 1)
         else:
             value = cpu.raw_load(values + (((what >> 24) & 63) << 3), 64, 8) + addend
@@ -241,6 +246,17 @@ def dispatch_code(cpu: Any, to: Any, pending: Any) -> Any:
     return end + len(DISPATCH)
 
 
+@routine(args=(64, 64), returns=64)
+def put_stub(cpu: Any, count: Any, target: Any) -> Any:
+    """Write a stub below those that are there: it adds ``count`` records to %rec and goes to ``target``."""
+    stub = cpu.unit_stubs - STUB
+    end = add_rec(cpu, stub, count)
+    cpu.raw_store(end, cpu.const(JUMP, 8), 1)
+    cpu.raw_store(end + 1, (target - end - 5).trunc(32), 1)
+    cpu.unit_stubs = stub
+    return stub
+
+
 @routine(args=(64, 64, 64, 64), returns=64)
 def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> Any:
     """Write a unit's code for at most ``limit`` instructions; gives how many it has.
@@ -250,7 +266,7 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
     comes there in another way finds a unit of its own.
     """
     to = cpu.unit_next
-    stop = cpu.unit_limit - ROOM
+    stop = cpu.unit_stubs - ROOM
     n, pending, flags = cpu.const(0), cpu.const(0), cpu.const(GOES_ON)
     going = cpu.const(1, 1)
     while going:
@@ -279,7 +295,7 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
             cpu.unit_pending[n] = pending
             cpu.unit_words[n] = word
             make_values(cpu, stencil, both)
-            copy_stencil(cpu, stencil, to)
+            copy_stencil(cpu, stencil, to, pending)
             to = to + ((head >> 32) & 0xFFFF)
             n = n + width
             pending = pending + width
@@ -293,19 +309,14 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
 @routine(args=(64, 64), returns=None)
 def lead_in(cpu: Any, record: Any, count: Any) -> None:
     """Make the records of a unit's instructions lead into it."""
-    n, to, base = cpu.const(0), cpu.unit_next, cpu.handler_base
+    n, base = cpu.const(0), cpu.handler_base
     while n < count:
         place = cpu.unit_place[n]
         pending = cpu.unit_pending[n]
         if pending != 0:
-            end = add_rec(cpu, to, cpu.const(0) - pending)
-            cpu.raw_store(end, cpu.const(JUMP, 8), 1)
-            cpu.raw_store(end + 1, (place - end - 5).trunc(32), 1)
-            place = to
-            to = end + 5
+            place = put_stub(cpu, cpu.const(0) - pending, place)
         cpu.raw_store(record + (n << 3), ((place - base) << 32) | cpu.unit_words[n], 8)
         n = n + 1
-    cpu.unit_next = (to + 15) & ~15
 
 
 @routine(args=(64, 64, 64), returns=1)
@@ -316,12 +327,16 @@ def decode_unit(cpu: Any, record: Any, address: Any, offset: Any) -> Any:
     """
     done = cpu.const(0, 1)
     room = have_room(cpu)
-    if room:
+    top = cpu.unit_limit  # 0 as soon as another vCPU makes room
+    if room & (top - cpu.unit_next).sgt(2 * ROOM):
+        cpu.unit_stubs = top
         left = 1024 - (offset >> 2)
         limit = select(left < UNIT, left, UNIT)
         count = write_unit(cpu, record, address, offset, limit)
         if count != 0:
             lead_in(cpu, record, count)
+            cpu.unit_next = (cpu.unit_next + 15) & ~15
+            cpu.raw_cas(cpu.state_address("unit_limit"), top, cpu.unit_stubs)
             cpu.memory_fence()
             page = (address - cpu.ram_base) >> 12
             done = unchanged(cpu, address, count) & (cpu.raw_load(cpu.page_flags + page, 8) != 0)

@@ -7,7 +7,8 @@ Stencils exist for 64-bit little-endian mode on x86-64 hosts.
 Rules of this file:
 * A stencil is a ``ghccc`` function that goes on by a tail call of ``st_next``: that is where the next
   instruction's copy follows.  Whatever else it calls lies within 2 GiB.
-* ``%rec`` is right in stencils that use it (``USES_REC``); others leave it behind (see native_unit).
+* ``%rec`` is right in stencils that use it (``USES_REC``); others leave it behind (see native_unit), and it is
+  put right on the way to the handler that they leave for.
 * On a TLB miss it jumps to the slow handler with nothing changed.  The code is compiled for size, so that
   LLVM makes one conditional jump of such an exit.
 """
@@ -95,13 +96,7 @@ class StencilCpu(HandlerCpu):
     def next(self) -> None:
         """Go on with the next instruction's copy."""
         object.__setattr__(self, "goes_on", True)
-        self.leave(NEXT, rec="%rec ")
-
-    def leave(self, target: str, rec: str = "%rec", word: str = "%word", tlb: str = "%tlb") -> None:
-        """Tail-call a handler by symbol."""
-        if rec == "%rec":
-            object.__setattr__(self, "uses_rec", True)
-        super().leave(target, rec, word, tlb)
+        self.leave(NEXT)
 
     def fence(self, kind: str) -> None:
         """Barriers; isync goes by the record, so that changed code is seen."""

@@ -31,10 +31,14 @@ IMMEDIATE = 255
 MAX_VALUES = 64
 MAX_CODE = 2048  #: bytes of one stencil
 SHF_EXECINSTR = 4
+HANDLERS = ("h", "lp_")  #: how their symbols begin
+PLACED = ("lp_goto", "lp_poll")  #: what they take for %rec is no sum of records
 RODATA = "(constants)"  #: the symbol of the constants that LLVM keeps beside code
 #: ELF relocation types of x86-64: absolute 64, 32, 32S, 16, 8, relative PC32, PLT32
 KINDS = {1: 0, 10: 1, 11: 1, 12: 2, 14: 3, 2: 4, 4: 4}
-ABSOLUTE, RELATIVE, FOLLOW = 3, 4, 5  #: patch kinds: up to ABSOLUTE a value; a symbol; what follows
+#: patch kinds: up to ABSOLUTE a value; a symbol; what follows; a handler, which wants %rec
+ABSOLUTE, RELATIVE, FOLLOW, EXIT = 3, 4, 5, 6
+MAX_EXITS = 4  #: of a stencil that does not use %rec itself
 #: numbers of the operators in native_unit
 OPERATORS = {name: n for n, name in enumerate((
     "field", "add", "mul", "shl", "lshr", "ashr", "and", "or", "xor", "sub", "const", "sext", "rotl",
@@ -134,6 +138,8 @@ class Table:
             code, relocations = code[:-5], relocations[:-1]
         if len(code) > MAX_CODE:
             raise Unsupported("long")
+        if sum(name.startswith(HANDLERS) for _, _, name, _ in relocations) > MAX_EXITS:
+            stencil.flags |= USES_REC
         program = _Program()
         patches = b"".join(self._patch(r, holes, program) for r in relocations)
         parts = []
@@ -160,6 +166,7 @@ class Table:
             kind = FOLLOW
         elif kind == RELATIVE:
             symbol = self._symbol(name)
+            kind = EXIT if name.startswith(HANDLERS) and name not in PLACED else RELATIVE
         elif name in holes:
             value = program.value(holes[name])
         else:
