@@ -10,8 +10,8 @@ Rules of this file:
   that began there may contain the word.
 * %rec is added up only where a stencil uses it (flag USES_REC) and at the end: ``pending`` instructions are
   owed.  A record whose instruction comes with some pending leads to a stub that takes them off first; an exit
-  to a handler goes by a stub that pays.  Stubs are seldom run: they lie at the other end of the vCPU's piece of
-  the arena, so that code that is run lies close together.
+  to a handler goes by a stub that pays.  Stubs are seldom run: they lie at the other end of the vCPU's piece
+  of the arena, so that code that is run lies close together.
 * Words are read, code and records are written, and words are read again: see native_code.
 
 The machine code written here is x86-64 (stencil.py); %rec is rbp, the base r14; r12, elsewhere the word, is
@@ -26,7 +26,17 @@ from lpar.cpu import native_tlb
 from lpar.cpu.layout import SLOTS
 from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_entry, find_pair, find_stencil
 from lpar.cpu.native_shared import shared_field
-from lpar.cpu.stencil_table import EXIT, FOLLOW, GOES_ON, IMMEDIATE, MAX_CODE, OPERATION, OPERATORS, PATCH, USES_REC
+from lpar.cpu.stencil_table import (
+    EXIT,
+    FOLLOW,
+    GOES_ON,
+    IMMEDIATE,
+    MAX_CODE,
+    OPERATION,
+    OPERATORS,
+    PATCH,
+    USES_REC,
+)
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 

@@ -7,8 +7,8 @@ Stencils exist for 64-bit little-endian mode on x86-64 hosts.
 Rules of this file:
 * A stencil is a ``ghccc`` function that goes on by a tail call of ``st_next``: that is where the next
   instruction's copy follows.  Whatever else it calls lies within 2 GiB.
-* ``%rec`` is right in stencils that use it (``USES_REC``); others leave it behind (see native_unit), and it is
-  put right on the way to the handler that they leave for.
+* ``%rec`` is right in stencils that use it (``USES_REC``); others leave it behind (see native_unit), and it
+  is put right on the way to the handler that they leave for.
 * On a TLB miss it jumps to the slow handler with nothing changed.  The code is compiled for size, so that
   LLVM makes one conditional jump of such an exit.
 """
