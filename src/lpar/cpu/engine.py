@@ -250,6 +250,7 @@ class Engine:
         self.share("units_end", start + room)
         for thread in self.threads:
             thread.state.set("stencil_table", code.stencils.address)
+            thread.state.set("unit_alone", code.address("lp_alone"))
             thread.state.set("stencil_symbols", code.stencil_symbols.address)
 
     def start_jit(self, *, eager: bool = False) -> None:

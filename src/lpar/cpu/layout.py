@@ -116,6 +116,7 @@ ENGINE: dict[str, int] = {
     # units (native_unit)
     "stencil_table": 0,  # host address; 0: no units
     "stencil_symbols": 0,
+    "unit_alone": 0,  # the handler lp_alone
     "unit_next": 0,  # where this vCPU writes its next unit
     "unit_limit": 0,  # and its stubs, downwards from there
     "unit_stubs": 0,  # those of the unit under way

@@ -251,6 +251,13 @@ def decode(cpu: Any) -> None:
     cpu.dispatch(cpu.rec)
 
 
+@special("lp_alone")
+def alone(cpu: Any) -> None:
+    """The second of a pair (pair.py), which was decoded with the first, is wanted without it."""
+    native_code.decode_record(cpu, cpu.rec)
+    cpu.dispatch(cpu.rec)
+
+
 @special("lp_fault")
 def fault(cpu: Any) -> None:
     """A memory routine said ``fault`` for the instruction at ``pc``: interrupt or MMIO exit."""

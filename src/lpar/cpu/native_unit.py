@@ -272,7 +272,7 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
     """Write a unit's code for at most ``limit`` instructions; gives how many it has.
 
     Where each begins and how many are pending there goes to ``unit_place`` and ``unit_pending``, the words to
-    ``unit_words``.  What is copied with the instruction before it (pair.py) has the decoder as its place: who
+    ``unit_words``.  What is copied with the instruction before it (pair.py) has ``lp_alone`` as its place: who
     comes there in another way finds a unit of its own.
     """
     to = cpu.unit_next
@@ -293,7 +293,7 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
                 pair = find_pair(cpu, entry, word, second, offset + (n << 2) + 4)
                 if (pair != 0) & (cpu.raw_load(record + (n << 3) + 8, 64, 8) == 0):
                     stencil, width, both = pair, cpu.const(2), word | (second << 32)
-                    cpu.unit_place[n + 1] = cpu.handler_base
+                    cpu.unit_place[n + 1] = cpu.unit_alone
                     cpu.unit_pending[n + 1] = 0
                     cpu.unit_words[n + 1] = second
             head = cpu.raw_load(stencil, 64, 8)
