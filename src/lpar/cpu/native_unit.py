@@ -272,8 +272,8 @@ def write_unit(cpu: Any, record: Any, address: Any, offset: Any, limit: Any) -> 
     """Write a unit's code for at most ``limit`` instructions; gives how many it has.
 
     Where each begins and how many are pending there goes to ``unit_place`` and ``unit_pending``, the words to
-    ``unit_words``.  What is copied with the instruction before it (pair.py) has ``lp_alone`` as its place: who
-    comes there in another way finds a unit of its own.
+    ``unit_words``.  What is copied with the instruction before it (pair.py) has ``lp_alone`` as its place:
+    who comes there in another way finds a unit of its own.
     """
     to = cpu.unit_next
     stop = cpu.unit_stubs - ROOM
