@@ -210,14 +210,25 @@ def test_another_vcpu_sees_new_code_at_its_next_isync(machine: tuple[Bench, bool
     assert other.get_reg("r3") == 2
 
 
-@pytest.mark.parametrize("ric", [0, 2])
-def test_tlbie_reaches_a_running_vcpu(machine: tuple[Bench, bool], ric: int) -> None:
+#: what is invalidated -> (RIC, RB without an address, process, address)
+BROADCASTS = {
+    "page": (0, 0, 0, 0x12345000),
+    "all": (2, 3 << 10, 0, 0x12345000),
+    "process": (2, 1 << 10, 1, 0x12345000),
+    "process 0": (2, 1 << 10, 0, 0xC000000012345000),
+}
+
+
+@pytest.mark.parametrize("scope", BROADCASTS)
+def test_tlbie_reaches_a_running_vcpu(machine: tuple[Bench, bool], scope: str) -> None:
     """When tlbie and ptesync are done, no store of another vCPU goes to the old page any more."""
     bench, compiled = machine
-    other, ea = bench.add(), 0x12345000
-    radix = Radix(bench.memory, TABLES)
+    ric, rb, pid, ea = BROADCASTS[scope]
+    other = bench.add()
+    radix = Radix(bench.memory, TABLES, pids=2)
     for cpu in (bench.cpu, other):
         radix.use(cpu)
+    other.set_reg("pidr", 1)
     old, new = 0x90000, 0xA0000
     radix.map(ea, old, PAGE_R | PAGE_W | PAGE_PRIV)
     loop = ["addi 6, 6, 1", "std 6, 0(4)", "b .-8"]
@@ -230,7 +241,8 @@ def test_tlbie_reaches_a_running_vcpu(machine: tuple[Bench, bool], ric: int) -> 
     for n in range(20):
         source, target = (old, new) if n % 2 == 0 else (new, old)
         radix.map(ea, target, PAGE_R | PAGE_W | PAGE_PRIV)
-        bench.execute([f".long {word:#x}", "ptesync"], msr=SF | ME | LE, r5=ea if ric == 0 else 3 << 10, r7=0)
+        program = [f".long {word:#x}", "ptesync"]
+        bench.execute(program, msr=SF | ME | LE, r5=rb or ea, r7=(pid if rb else 1) << 32)
         before = bench.memory.read(source, 8)
         reached = int.from_bytes(bench.memory.read(target, 8), "little")
         time.sleep(0.002)

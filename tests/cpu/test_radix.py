@@ -380,3 +380,84 @@ def test_real_and_translated_accesses_do_not_mix(guest: Guest) -> None:
         assert guest.load(0x5000, SF | ME | LE) == 1
         assert guest.load(0x5000, KERNEL) == 2
         assert guest.load(0x5000, SF | ME | LE | IR) == 1
+
+
+# -- invalidation within a program: nothing else flushes ----------------------------------------------
+
+TREE = 0xC000000000700000  #: where the kernel sees the tables
+BASES = {"lower": EA, "upper": KERNEL_BIT | EA}
+
+
+class Touched:
+    """Pages of one half that a program touches, unmaps and touches again, all before it comes back."""
+
+    def __init__(self, guest: Guest, base: int, count: int, access: str) -> None:
+        self.guest, self.base, self.count, self.access = guest, base, count, access
+        self.real = REAL if access == "fetch" else REAL + 0x2000  # no code is stored to
+        for n in range(count):
+            self.map(n)
+        self.entries = guest.tree.entry_address(base & ~KERNEL_BIT)
+        for real in range(TABLES, TABLES + 0x60000, 0x1000):
+            guest.tree.map(TREE + real, real, PAGE_R | PAGE_W | PAGE_PRIV)
+        for half in (0, KERNEL_BIT):
+            guest.tree.map(half | CODE, CODE, PAGE_R | PAGE_X | PAGE_PRIV)
+
+    def map(self, n: int = 0) -> None:
+        """Map a page."""
+        where = self.base + 0x1000 * n
+        self.guest.tree.map(where, self.real, PAGE_R | PAGE_W | PAGE_X | PAGE_PRIV)
+
+    def again(self, invalidation: list[str], rb: int = 0, rs: int = 0) -> int:
+        """The vector of an access to the first page behind the invalidation, 0xC00 if it went well."""
+        bench = self.guest.bench
+        ways = {"load": ["ld 3, 8(10)"], "store": ["std 3, 8(10)"], "fetch": ["mtlr 10", "blrl"]}
+        touch = ways[self.access]
+        if self.access == "fetch":
+            bench.put_code(REAL, [0x4E800020] * 1024, little=True)  # blr
+        loop = ["mr 10, 9", "mr 12, 8", *touch, "addi 10, 10, -0x1000", "addic. 12, 12, -1"]
+        loop.append(f"bne .-{4 * (len(loop) - 2)}")
+        lines = [*loop, "li 11, 0", "std 11, 0(7)", "ptesync", *invalidation, "ptesync", "mr 10, 4", *touch]
+        regs = {"r4": self.base, "r8": self.count, "r9": self.base + 0x1000 * (self.count - 1)}
+        bench.start(lines, msr=KERNEL, r5=rb, r6=rs, r7=TREE + self.entries, **regs)
+        at = bench.go()
+        return at if at < 0x1000 else 0xC00
+
+
+def radix_word(extended: int, ric: int = 0) -> str:
+    """tlbie (306) or tlbiel (274) of a process, RB = r5, RS = r6."""
+    return f".long {0x7C000000 | 6 << 21 | ric << 18 | 3 << 16 | 5 << 11 | extended << 1:#x}"
+
+
+COUNTS = [1, layout.FILL_LOG - 1, layout.FILL_LOG, layout.FILL_LOG + 1]
+
+
+@pytest.mark.parametrize("access", ["load", "store", "fetch"])
+@pytest.mark.parametrize("half", BASES)
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("extended", [306, 274], ids=["tlbie", "tlbiel"])
+def test_a_process_is_invalidated(guest: Guest, access: str, half: str, count: int, extended: int) -> None:
+    """What ends process 1 ends the lower half and leaves the upper one alone, and the other way round."""
+    pages = Touched(guest, BASES[half], count, access)
+    guest.bench.cpu.set_reg("pidr", 1)
+    fault = 0x400 if access == "fetch" else 0x300
+    for pid in (0, 1, 5):
+        pages.map()
+        ended = pid == {"lower": 1, "upper": 0}[half] or (pid == 0 and half == "lower")
+        found = pages.again([radix_word(extended, 2)], 1 << 10, pid << 32)
+        assert found == (fault if ended else 0xC00), pid
+    pages.map()
+    assert pages.again([radix_word(extended)], pages.base, 1 << 32 if half == "lower" else 0) == fault
+    pages.map()
+    assert pages.again([radix_word(extended)], pages.base + 0x1000, 0) == 0xC00
+
+
+@pytest.mark.parametrize("access", ["load", "store", "fetch"])
+@pytest.mark.parametrize("half", BASES)
+@pytest.mark.parametrize("count", COUNTS)
+def test_another_process(guest: Guest, access: str, half: str, count: int) -> None:
+    """A new PIDR ends the lower half, whatever was there, and leaves the upper one alone."""
+    pages = Touched(guest, BASES[half], count, access)
+    found = pages.again(["li 9, 1", "mtspr 48, 9", "isync"])
+    assert found == (0xC00 if half == "upper" else 0x400 if access == "fetch" else 0x300)
+    pages.map()
+    assert pages.again(["li 9, 1", "mtspr 48, 9", "isync"]) == 0xC00  # the same again is no change

@@ -2,10 +2,11 @@
 """The compiled tier: finds hot places by sampling, compiles them in the background, installs them.
 
 Two daemon threads and a process for an engine.  The sampler asks running vCPUs, about a thousand times a
-second (less often while nothing is new), to note at their next poll where they are (polls are at loop heads,
-calls and returns: where regions should begin), and installs what earlier runs compiled for pages that have
-just become code.  The compiler takes what was seen often, has it compiled (region_worker), leads the record
-of its entry to it, and keeps it for the next run.
+second, to note at their next poll where they are (polls are at loop heads, calls and returns: where regions
+should begin), and installs what earlier runs compiled for pages that have just become code.  While nothing is
+new it leaves the asking to the timer, whose interrupts of the guest are polls anyway.  The compiler takes
+what was seen often, has it compiled (region_worker), leads the record of its entry to it, and keeps it for
+the next run.
 
 Rules of this file (against stale code): mark the page COMPILED, which fails for a page that is no code page
 any more; compare the words compiled with RAM; install by compare-and-swap on the entry's record; then mark
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 PERIOD = 0.001  #: seconds between samples while vCPUs run
 IDLE_PERIOD = 0.02
-CALM = 128  #: samples without news until the time between them grows by a PERIOD,
-SLOWEST = 4  #: up to so many
+CALM = 256  #: samples without news until the timer asks for them
+CALM_PERIOD = 0.016  #: seconds until those are read; a vCPU keeps 64
 SWITCH_INTERVAL = 0.0005  #: seconds: a vCPU back from the guest must not wait for the compiler's Python
 PAGE = 4096
 WARM = 64  #: samples in all before the compiler's process starts: a short run does without
@@ -82,7 +83,8 @@ class Jit:
                 thread.request(layout.REQ_SAMPLE)
             known, before = self._news(), known
             calm = calm + 1 if known == before else 0
-            time.sleep(PERIOD * min(1 + calm // CALM, SLOWEST) if running else IDLE_PERIOD)
+            self.engine.share("tick_requests", layout.REQ_SAMPLE if calm > CALM else 0)
+            time.sleep((PERIOD if calm <= CALM else CALM_PERIOD) if running else IDLE_PERIOD)
             for thread in self.engine.threads:
                 state = thread.state
                 n, last = state.get("n_samples"), seen.get(thread.index, 0)

@@ -18,7 +18,7 @@ TLB_ENTRY = 32  #: bytes: read tag, write tag, addend (host - ea), real address 
 TLB_MODES = 6  #: real; supervisor for each AMR[0:1] 0 to 3; problem state
 CTLB_ENTRIES = 512  #: code TLB: tag, records, real page, pc_adj
 CTLB_ENTRY = 32
-FILL_LOG = 128  #: fills that a vCPU remembers, so that a flush soon after another is quick
+FILL_LOG = 512  #: fills that a vCPU remembers of each half, so that a flush soon after another is quick
 #: bytes of a state block in front of its address: x86-64 has short displacements from -128 to 127, which are
 #: those of the general registers
 BIAS = 128
@@ -74,8 +74,8 @@ ENGINE: dict[str, int] = {
     "slb_esid": 64,
     "slb_vsid": 64,
     "tlb_gen": 0,
-    "fill_log": FILL_LOG,  # addresses of the TLB entries filled since the last flush
-    "fill_count": 0,  # how many; FILL_LOG: too many to tell
+    "fill_log": 2 * FILL_LOG,  # addresses of the TLB entries filled since the last flush, see native_tlb
+    "fill_count": 2,  # how many; FILL_LOG: too many to tell
     "polls": 0,
     "in_guest": 0,
     "running": 0,  # entered by Python and not back yet: its decrementer counts

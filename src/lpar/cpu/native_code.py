@@ -146,7 +146,7 @@ def code_fill(cpu: Any, pc: Any) -> Any:
     cpu.n_code_fill = cpu.n_code_fill + 1
     records = cpu.code_region + (real >> 12) * STRIDE
     entry = ctlb_entry(cpu, pc)
-    note_fill(cpu, entry)
+    note_fill(cpu, entry, pc)
     cpu.raw_store(entry, cpu.const(NO_TAG), 8)
     cpu.raw_store(entry + 8, records, 8)
     cpu.raw_store(entry + 16, real & ~0xFFF, 8)

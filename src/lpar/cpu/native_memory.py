@@ -45,7 +45,7 @@ def _fill(cpu: Any, ea: Any, access: int) -> Any:
         return cpu.const(0)
     cpu.n_tlb_fill = cpu.n_tlb_fill + 1
     entry = tlb_entry(cpu, ea)
-    note_fill(cpu, entry)
+    note_fill(cpu, entry, ea)
     page = ea & PAGE
     addend = cpu.ram_base + (real & PAGE) - page
     flag_at = cpu.page_flags + (real >> 12)

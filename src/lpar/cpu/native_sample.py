@@ -28,10 +28,14 @@ def note_sample(cpu: Any) -> None:
 
 @routine(args=(), returns=1)
 def may_stay(cpu: Any) -> Any:
-    """At a poll in a region where something is requested: whether it is no more than a sample to pass by."""
+    """At a poll in a region where something is requested: whether it is no more than a sample to pass by.
+
+    A sample that comes with another request is passed by, too.
+    """
     count = cpu.n_passed + 1
     cpu.n_passed = count
     stay = (count & (PASSED - 1)) != 0
     if stay:
-        _, stay = cpu.raw_cas(cpu.state_address("exit_request"), cpu.const(REQ_SAMPLE), cpu.const(0))
+        asked = cpu.raw_atomic("and", cpu.state_address("exit_request"), cpu.const(~REQ_SAMPLE))
+        stay = (asked & ~REQ_SAMPLE) == 0
     return stay

@@ -24,8 +24,9 @@ SHARED: dict[str, int] = {
     "term_tail": 104,  # bytes taken so far
     "term_idle": 112,  # non-zero: who takes them sleeps
     "term_fd": 120,  # eventfd that wakes it; 0: no console here
-    "states": 128,  # MAX_VCPUS addresses of state blocks
-    "new_page": 128 + 8 * MAX_VCPUS,
+    "tick_requests": 128,  # what the timer asks for besides, where it asks for an interrupt
+    "states": 192,  # MAX_VCPUS addresses of state blocks
+    "new_page": 192 + 8 * MAX_VCPUS,
 }
 NEW_PAGES = 4096
 TERM_RING = 4096  #: bytes of console output that wait

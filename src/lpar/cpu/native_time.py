@@ -102,7 +102,8 @@ def look_at(cpu: Any, state: Any, now: Any) -> Any:
         deadline = cpu.raw_load(state + SLOTS["dec_deadline"].offset, 64, 8)
         wake = deadline - cpu.raw_load(state + SLOTS["tb_offset"].offset, 64, 8)
         if ~now.slt(wake):
-            cpu.raw_atomic("or", state + SLOTS["exit_request"].offset, cpu.const(REQ_INTERRUPT))
+            more = cpu.raw_load(shared_field(cpu, "tick_requests"), 64, 8)
+            cpu.raw_atomic("or", state + SLOTS["exit_request"].offset, more | REQ_INTERRUPT)
             wake = now + RETRY
     return wake
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Translation invalidation: tlbie, tlbiel, PIDR, AMR and SLB changes, native.
 
-A vCPU's TLBs hold translations for its current PIDR and PID 0 only (they are flushed when PIDR
-changes), so an invalidation for another process needs no work here.
+A vCPU's TLBs hold translations for its current PIDR and PID 0 only, so an invalidation for another process
+needs no work here.  On radix the address tells the two apart: PID 0 has the *upper half* (quadrant 3), PIDR
+the *lower half* (quadrant 0).  What ends a process's translations leaves the upper half alone: a change of
+PIDR, and an invalidation of a whole process.
 
 Rules of this file (other vCPUs' TLBs):
 * The invalidating vCPU raises the other's ``tlb_gen`` and wipes the other's entries itself; a fill that
@@ -32,6 +34,8 @@ from lpar.isa.values import select
 
 MODE_SIZE = TLB_ENTRIES * TLB_ENTRY
 TLBIEL_SET = 0xFFF000
+LPCR_HR = 1 << 20
+LOWER, UPPER = 0, 1  #: halves of the address space, by the first bit
 SPINS = 1000  #: polls of another vCPU before giving up the host CPU
 
 
@@ -61,12 +65,51 @@ def flush_state(cpu: Any, state: Any) -> None:
     cpu.raw_atomic("add", _at(state, "n_flush"), cpu.const(1))
 
 
-def note_fill(cpu: Any, entry: Any) -> None:
-    """Remember that this vCPU fills the TLB entry at ``entry``."""
-    count = cpu.fill_count
+@routine(args=(64,), returns=None)
+def flush_lower(cpu: Any, state: Any) -> None:
+    """Wipe the lower half's translations of the vCPU at ``state``; real mode's have no process.
+
+    What is not wiped is not written: the vCPU's host CPU keeps it in its cache.
+    """
+    cpu.raw_atomic("add", _at(state, "tlb_gen"), cpu.const(1))
+    none = ~cpu.const(0)
+    entry = _at(state, "dtlb") + MODE_SIZE
+    end = entry + (TLB_MODES - 1) * MODE_SIZE
+    while entry < end:
+        if ((cpu.raw_load(entry, 64, 8) & cpu.raw_load(entry + 8, 64, 8)) >> 63) == 0:
+            cpu.raw_store(entry, none, 8)
+            cpu.raw_store(entry + 8, none, 8)
+        entry = entry + TLB_ENTRY
+    entry = _at(state, "ctlb")
+    end = entry + CTLB_ENTRIES * CTLB_ENTRY
+    while entry < end:
+        if (cpu.raw_load(entry, 64, 8) >> 63) == 0:
+            cpu.raw_store(entry, none, 8)
+        entry = entry + CTLB_ENTRY
+    cpu.raw_atomic("add", _at(state, "n_flush"), cpu.const(1))
+
+
+def note_fill(cpu: Any, entry: Any, ea: Any) -> None:
+    """Remember that this vCPU fills the TLB entry at ``entry`` for ``ea``."""
+    half = ea >> 63
+    count = cpu.fill_count[half]
     if count < FILL_LOG:
-        cpu.fill_log[count] = entry
-        cpu.fill_count = count + 1
+        cpu.fill_log[half * FILL_LOG + count] = entry
+        cpu.fill_count[half] = count + 1
+
+
+def _wipe_logged(cpu: Any, half: int) -> Any:
+    """Wipe what this vCPU filled of a half since the last time; False if the log was too short for it."""
+    count = cpu.fill_count[half]
+    cpu.fill_count[half] = cpu.const(0)
+    if count < FILL_LOG:
+        n = cpu.const(0)
+        while n < count:
+            entry = cpu.fill_log[n + half * FILL_LOG]
+            cpu.raw_store(entry, ~cpu.const(0), 8)
+            cpu.raw_store(entry + 8, ~cpu.const(0), 8)
+            n = n + 1
+    return count < FILL_LOG
 
 
 @routine(args=(), returns=None)
@@ -75,18 +118,20 @@ def flush_own(cpu: Any) -> None:
 
     Linux flushes all of the kernel's translations after each instruction that it patches, 34,000 at boot.
     """
-    count = cpu.fill_count
-    cpu.fill_count = 0
-    if count < FILL_LOG:
-        n = cpu.const(0)
-        while n < count:
-            entry = cpu.fill_log[n]
-            cpu.raw_store(entry, ~cpu.const(0), 8)
-            cpu.raw_store(entry + 8, ~cpu.const(0), 8)
-            n = n + 1
+    lower, upper = _wipe_logged(cpu, LOWER), _wipe_logged(cpu, UPPER)
+    if lower & upper:
         cpu.n_flush = cpu.n_flush + 1
     else:
         flush_state(cpu, cpu.own_address())
+
+
+@routine(args=(), returns=None)
+def flush_own_lower(cpu: Any) -> None:
+    """``flush_lower`` for the vCPU that runs this."""
+    if _wipe_logged(cpu, LOWER):
+        cpu.n_flush = cpu.n_flush + 1
+    else:
+        flush_lower(cpu, cpu.own_address())
 
 
 @routine(args=(64, 64, 64), returns=None)
@@ -98,11 +143,15 @@ def flush_pages(cpu: Any, state: Any, ea: Any, count: Any) -> None:
     n = cpu.const(0)
     while n < count:
         entry = _at(state, "dtlb") + ((page + n) & (TLB_ENTRIES - 1)) * TLB_ENTRY
+        tag = (page + n) << 12
         for mode in range(TLB_MODES):
-            cpu.raw_store(entry + mode * MODE_SIZE, none, 8)
-            cpu.raw_store(entry + mode * MODE_SIZE + 8, none, 8)
+            at = entry + mode * MODE_SIZE
+            if (cpu.raw_load(at, 64, 8) == tag) | (cpu.raw_load(at + 8, 64, 8) == tag):
+                cpu.raw_store(at, none, 8)
+                cpu.raw_store(at + 8, none, 8)
         code = _at(state, "ctlb") + ((page + n) & (CTLB_ENTRIES - 1)) * CTLB_ENTRY
-        cpu.raw_store(code, none, 8)
+        if (cpu.raw_load(code, 64, 8) & ~0xFFF) == tag:
+            cpu.raw_store(code, none, 8)
         n = n + 1
 
 
@@ -141,7 +190,9 @@ def invalidate_all_cpus(cpu: Any, pid: Any, ea: Any, count: Any) -> None:
             if count != 0:
                 flush_pages(cpu, state, ea, count)
             elif state == own:
-                flush_own(cpu)
+                flush_process(cpu, pid)
+            elif one_process(pid):
+                flush_lower(cpu, state)
             else:
                 flush_state(cpu, state)
             if state != own and cpu.raw_load(_at(state, "in_guest"), 64, 8) != 0:
@@ -154,6 +205,19 @@ def concerns(cpu: Any, state: Any, pid: Any) -> Any:
     cpu.memory_fence()
     current = cpu.raw_load(_at(state, "pidr"), 64, 8)
     return (pid == -1) | (pid == 0) | (pid == current)
+
+
+def one_process(pid: Any) -> Any:
+    """Whether an invalidation of all that ``pid`` has ends at the upper half, which is PID 0's."""
+    return (pid != -1) & (pid != 0)
+
+
+def flush_process(cpu: Any, pid: Any) -> None:
+    """Wipe all of this vCPU's translations of process ``pid``, its own or PID 0; -1: of any."""
+    if one_process(pid):
+        flush_own_lower(cpu)
+    else:
+        flush_own(cpu)
 
 
 def _page_count(cpu: Any, ap: Any) -> Any:
@@ -177,8 +241,8 @@ def tlbie_radix(cpu: Any, rb: Any, rs: Any, ric: Any, everywhere: Any) -> None:
             invalidate_all_cpus(cpu, pid, rb & ~0xFFF, count)
         elif count != 0:
             flush_pages(cpu, cpu.own_address(), rb & ~0xFFF, count)
-        elif (scope == 0) | ((rb & TLBIEL_SET) == 0):
-            flush_own(cpu)
+        elif ((scope == 0) | ((rb & TLBIEL_SET) == 0)) and concerns(cpu, cpu.own_address(), pid):
+            flush_process(cpu, pid)
 
 
 @routine(args=(64,), returns=None)
@@ -195,13 +259,16 @@ def write_pidr(cpu: Any, value: Any) -> None:
     """mtspr PIDR."""
     if cpu.pidr != (value & 0xFFFFFFFF):
         cpu.pidr = value & 0xFFFFFFFF
-        flush_own(cpu)
+        if (cpu.lpcr & LPCR_HR) != 0:
+            flush_own_lower(cpu)
+        else:
+            flush_own(cpu)
 
 
 @routine(args=(64,), returns=None)
 def write_amr(cpu: Any, value: Any) -> None:
     """mtspr AMR: on radix it selects the supervisor TLB (see lp_enter), on hash it flushes."""
-    if (cpu.lpcr & (1 << 20)) == 0 and cpu.amr != value:
+    if (cpu.lpcr & LPCR_HR) == 0 and cpu.amr != value:
         flush_own(cpu)
     cpu.amr = value
 

@@ -9,6 +9,7 @@ region, or None for code that stays as it is.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import pickle
 import subprocess
@@ -140,21 +141,21 @@ class Compiler:
         from lpar.cpu.builder import import_definitions
 
         import_definitions()
+        from lpar.cpu.decoder import Decoder
+
         self._links, self._touched = links, touched
-        self._decoders: dict[int, Any] = {}
+        self._decoder = functools.cache(Decoder)  # to make one takes longer than most refusals
 
     def region(self, isa: int, entry: int, records: bytes, page: bytes, picky: bool) -> Stored | None:
         """The compiled region; None if there is none."""
         from lpar.cpu import compiler
         from lpar.cpu.arena import lay_out
-        from lpar.cpu.decoder import Decoder
         from lpar.cpu.ir import Module
         from lpar.cpu.plan import discover, worthwhile
         from lpar.cpu.region import trace_region
 
-        decode = self._decoders.setdefault(isa, Decoder(isa))
         words = (ctypes.c_uint64 * 1024).from_buffer_copy(records)
-        plan = discover(entry, lambda i: executed_word(words, i), decode, page)
+        plan = discover(entry, lambda i: executed_word(words, i), self._decoder(isa), page)
         module = Module(compiler.ARCH)
         if (picky and not worthwhile(plan)) or not trace_region(
             module, "region", plan, self._links, self._touched
