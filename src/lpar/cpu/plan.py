@@ -178,3 +178,15 @@ def _comes_back(plan: Plan) -> bool:
             return True
         todo += follow
     return False
+
+
+def joins(plan: Plan) -> set[int]:
+    """Where more than one way may lead to: the entry, targets of branches, what follows calls."""
+    found = {plan.entry, *(to for cases in plan.cases.values() for to in cases)}
+    for index, (word, _) in plan.code.items():
+        target = relative_target(index, word)
+        if target is not None:
+            found.add(target)
+        if word & 1 and word >> 26 in (16, 18, 19):
+            found.add(index + length(word))
+    return found

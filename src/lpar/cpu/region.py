@@ -22,10 +22,21 @@ from lpar.cpu import native_sample
 from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.handlers import Variant
 from lpar.cpu.ir import COLD, Block, Function, IrBits, Module, constant
-from lpar.cpu.kept import HELD, KEPT, Kept, KeptFprs, KeptVrs, NotRegionable
+from lpar.cpu.kept import (
+    HELD,
+    KEPT,
+    PLAIN,
+    Kept,
+    KeptFields,
+    KeptFprs,
+    KeptVrs,
+    NotRegionable,
+    Order,
+    field_lines,
+)
 from lpar.cpu.known_pages import Bases, KnownPages
 from lpar.cpu.layout import SLOTS, Slot
-from lpar.cpu.plan import LAST, Plan, length
+from lpar.cpu.plan import LAST, Plan, joins, length
 from lpar.cpu.staging import Done
 from lpar.cpu.trace import result_type
 from lpar.isa.fields import Kind
@@ -44,7 +55,7 @@ class RegionCpu(HandlerCpu):
         arrays = {
             "gpr": Kept(self, "gpr", 64),
             "vsr": Kept(self, "vsr", 128),
-            "cr": Kept(self, "cr", 8),
+            "cr": KeptFields(self, "cr", 8),
             "fpr": KeptFprs(self, "vsr", 64),
             "vr": KeptVrs(self, "vsr", 128),
         }
@@ -61,6 +72,8 @@ class RegionCpu(HandlerCpu):
         set_(self, "labels", {i: f.new_block() for i in plan.code})
         set_(self, "index", plan.entry)
         set_(self, "insn", 0)
+        set_(self, "orders", {})  # by CR field: the last comparison and its number
+        set_(self, "joins", joins(plan))
         set_(self, "calls", {i + 1 for i, (w, _) in plan.code.items() if w & 1 and w >> 26 in (16, 18)})
 
     # -- kept registers ------------------------------------------------------------------------------
@@ -91,6 +104,8 @@ class RegionCpu(HandlerCpu):
             value = constant(f, value.v if isinstance(value, Bits) else value, width)
         if value.w != width:
             raise TypeError(f"width {value.w} written to {name} of {width}")
+        if name == "so":
+            raise NotRegionable("SO is part of CR fields that are not made yet")
         if name == "vsr":
             pair = f.emit(f"bitcast i128 {value.ref} to <2 x i64>")
             f.line(f"store <2 x i64> {pair}, ptr {at}, align 16")
@@ -98,6 +113,22 @@ class RegionCpu(HandlerCpu):
         if width == 1:
             value, width = value.zext(8), 8
         f.line(f"store i{width} {value.ref}, ptr {at}")
+
+    keeps_order = True
+
+    def order(self, a: IrBits, b: Any, operator: str) -> Order:
+        """What a comparison leaves in a CR field."""
+        return Order(a, b, operator)
+
+    def recent_order(self, field: int) -> Order | None:
+        """The comparison that made a CR field, if no other way leads here."""
+        order, at = self.orders.get(field, (None, 0))
+        known = all(i in self.plan.code and i not in self.joins for i in range(at + 1, self.index + 1))
+        return order if known and at < self.index else None
+
+    def crbit(self, n: Any) -> IrBits:
+        """CR bit ``n``."""
+        return self._arrays["cr"].bit(n if isinstance(n, int) else n.c)  # type: ignore[no-any-return]
 
     def fpr_load(self, n: int) -> IrBits:
         """Read FPR n: the upper doubleword of VSR n."""
@@ -443,6 +474,7 @@ class RegionCpu(HandlerCpu):
     def close(self, entry: Block) -> None:
         """Fill in entry loads and exit stores, now that all registers are known."""
         lines = []
+        self._var("so", 0)
         for (name, n), at in self.vars.items():
             kind = KEPT[name]
             slot: Slot = SLOTS[name]
@@ -453,7 +485,10 @@ class RegionCpu(HandlerCpu):
             lines.append(f"{at}.i = load {HELD.get(kind, kind)}, ptr {at}.s, align {align}")
             if kind in HELD:
                 lines.append(f"{at}.t = trunc {HELD[kind]} {at}.i to {kind}")
-            lines.append(f"store {kind} {at}.{'t' if kind in HELD else 'i'}, ptr {at}, align {align}")
+            if name == "cr":
+                lines.append(f"{at}.f = or i8 {at}.t, {PLAIN}")
+            kept = "f" if name == "cr" else "t" if kind in HELD else "i"
+            lines.append(f"store {kind} {at}.{kept}, ptr {at}, align {align}")
         lines.append(f"%rec.s = getelementptr i8, ptr %s, i64 {SLOTS['region_rec'].offset}")
         lines.append("store i64 %rec, ptr %rec.s, align 8")
         entry.lines[:0] = lines + self.pages.close(Bases(self._writers()))
@@ -490,8 +525,11 @@ class RegionCpu(HandlerCpu):
             align = 16 if name == "vsr" else SLOTS[name].stride
             value = f"{at}.w{number}"
             out.append(f"{value} = load {kind}, ptr {at}, align {align}")
-            if kind in HELD:
+            if name == "cr":
+                out += field_lines(value, self.vars["so", 0])
+            elif kind in HELD:
                 out.append(f"{value}.z = zext {kind} {value} to {HELD[kind]}")
+            if kind in HELD:
                 kind, value = HELD[kind], value + ".z"
             out.append(f"store {kind} {value}, ptr {at}.s, align {align}")
         return out
@@ -539,6 +577,7 @@ def _trace_one(cpu: RegionCpu, index: int, word: int, variant: Variant) -> int:
         del cpu.write_backs[mark[1] :]
         cpu.written.clear()
         cpu.edges[index].clear()
+        set_(cpu, "orders", {f: kept for f, kept in cpu.orders.items() if kept[1] != index})
         f.block = f.blocks[-1]
         f.block.lines.clear()
         f.block.done = False

@@ -40,7 +40,6 @@ class StencilCpu(HandlerCpu):
 
     uses_rec: bool
     goes_on: bool
-    whole_fields = True
 
     def __init__(self, f: Function, *, near: bool, slow_symbol: str) -> None:
         super().__init__(f, fast=True, near=near, slow_symbol=slow_symbol, words=False)

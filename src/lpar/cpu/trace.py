@@ -151,7 +151,7 @@ class TraceCpu:
         return self.msr.bit(0)  # type: ignore[no-any-return]
 
     # -- host floating point ---------------------------------------------------------------------
-    whole_fields = False  #: CR fields are made for later, not for the branch behind
+    keeps_order = False  #: CR fields of comparisons are made as late as they are wanted (region.py)
     hard_float = True  #: the host's floating-point unit may be used
 
     def host_float(self, operation: str, *values: Any) -> IrBits:

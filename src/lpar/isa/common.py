@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.isa.values import concat, select
+from lpar.isa.values import select
 
 FSCR_TAR, TAR_CAUSE = 8, 8  #: bit number from the least significant end; for FSCR[IC]
 
@@ -21,19 +21,21 @@ LT, GT, EQ, SO = 8, 4, 2, 1
 
 def compare_signed(cpu: Any, a: Any, b: Any) -> Any:
     """The CR field value (8 bits: LT GT EQ SO) for a signed comparison."""
-    return _cr_field(cpu, a.slt(b), a.sgt(b), a == b)
+    if cpu.keeps_order:
+        return cpu.order(a, b, "scmp")
+    return cr_field(cpu, a.slt(b), a.sgt(b))
 
 
 def compare_unsigned(cpu: Any, a: Any, b: Any) -> Any:
     """The CR field value (8 bits: LT GT EQ SO) for an unsigned comparison."""
-    return _cr_field(cpu, a < b, a > b, a == b)
+    if cpu.keeps_order:
+        return cpu.order(a, b, "ucmp")
+    return cr_field(cpu, a < b, a > b)
 
 
-def _cr_field(cpu: Any, less: Any, greater: Any, equal: Any) -> Any:
-    """The CR field value: bit by bit where its bits are wanted soon, else as a choice, which is shorter."""
-    if cpu.whole_fields:
-        return select(less, cpu.const(LT, 8), select(greater, cpu.const(GT, 8), EQ)) | cpu.so.zext(8)
-    return concat(cpu.const(0, 4), less, greater, equal, cpu.so)
+def cr_field(cpu: Any, less: Any, greater: Any) -> Any:
+    """The CR field value: a choice, which is shorter than its bits would be."""
+    return select(less, cpu.const(LT, 8), select(greater, cpu.const(GT, 8), EQ)) | cpu.so.zext(8)
 
 
 def record(cpu: Any, result: Any) -> None:

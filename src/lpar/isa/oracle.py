@@ -94,7 +94,7 @@ class Oracle:
     ``Interrupt("data storage", ea)``.
     """
 
-    whole_fields = False
+    keeps_order = False
     hard_float = False  #: it judges what uses the host's floating point
 
     def __init__(self, memory: bytearray | None = None, origin: int = 0, *, little: bool = True) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.isa.common import compare_signed, compare_unsigned
+from lpar.isa.common import cr_field
 from lpar.isa.registry import instruction
 from lpar.isa.values import map_lanes
 from lpar.isa.vmx_common import Element, set_cr6
@@ -65,9 +65,11 @@ _compare("vcmpnezw", 391, 32, not_equal_or_zero, "3.0")
 
 @instruction("vcmpuq", 4, 257, form="VX", needs="VEC", since="3.1")
 def vcmpuq(cpu: Any, BF: Any, VRA: Any, VRB: Any) -> None:
-    cpu.cr[BF] = compare_unsigned(cpu, cpu.vr[VRA], cpu.vr[VRB]) & 14
+    a, b = cpu.vr[VRA], cpu.vr[VRB]
+    cpu.cr[BF] = cr_field(cpu, a < b, a > b) & 14
 
 
 @instruction("vcmpsq", 4, 321, form="VX", needs="VEC", since="3.1")
 def vcmpsq(cpu: Any, BF: Any, VRA: Any, VRB: Any) -> None:
-    cpu.cr[BF] = compare_signed(cpu, cpu.vr[VRA], cpu.vr[VRB]) & 14
+    a, b = cpu.vr[VRA], cpu.vr[VRB]
+    cpu.cr[BF] = cr_field(cpu, a.slt(b), a.sgt(b)) & 14
