@@ -74,10 +74,10 @@ class Order(IrBits):
         """Bit ``n`` of the field but SO: 3 less, 2 greater, 1 equal."""
         a, b = self.left, self.right
         if n == 1:
-            return a == b
+            return a == b  # type: ignore[no-any-return]
         if self.signed:
             return a.slt(b) if n == 3 else a.sgt(b)
-        return a < b if n == 3 else a > b
+        return a < b if n == 3 else a > b  # type: ignore[no-any-return]
 
 
 class KeptFields(Kept):
