@@ -16,7 +16,14 @@ from tests.cpu.differential import report
 from tests.cpu.runner import Cases
 from tests.isa.harness import BUFFER, CODE, Case, assemble, compare, random_state, random_word
 
+from lpar.cpu.decoder import Decoder
+from lpar.cpu.handlers import Variant
+from lpar.cpu.ir import Module
+from lpar.cpu.native_flow import SPECIALS
+from lpar.cpu.plan import Plan, discover
+from lpar.cpu.region import trace_region
 from lpar.isa.registry import INSTRUCTIONS, Instruction
+from lpar.isa.routine import ROUTINES
 
 MEMORY = ("fixed_load", "fixed_store", "float_memory", "vmx_memory", "vsx_memory", "vsx_scalar_memory")
 GROUPS = {
@@ -109,3 +116,22 @@ def test_random_programs(cases: Cases, group: str) -> None:
             problems.append(report(case, "compiled", differences))
     assert not problems, f"{len(problems)} of {count}\n" + "\n".join(problems[:3])
     assert installed > count // 2
+
+
+def test_comparisons_leave_their_order() -> None:
+    """The loop makes no CR field; an instruction that writes SO, which fields hold, stays out."""
+    words = dict(enumerate(assemble(["add 3, 3, 4", "cmpd 3, 5", "blt .-8", "addo 3, 3, 4"])))
+    plan = discover(0, words.get, Decoder(310))
+    links = {name: n for n, name in enumerate([*SPECIALS, *("rt_" + name for name in ROUTINES)])}
+    module = Module()
+    assert trace_region(module, "loop", plan, links, {}) == 3
+    assert module.functions[0].count("call i8 @llvm.scmp.i8.i64") == 1
+    plan = Plan(3, {3: (words[3], plan_variant(words[3]))})
+    assert trace_region(Module(), "overflow", plan, links, {}) == 0
+
+
+def plan_variant(word: int) -> Variant:
+    """An instruction's variant."""
+    found = Decoder(310)(word)
+    assert found is not None
+    return found

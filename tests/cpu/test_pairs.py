@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import platform
 import random
-from collections.abc import Iterator
 
 import pytest
 from tests.cpu.differential import differing
@@ -16,6 +15,7 @@ from lpar.cpu.pair import LOADS, SIZES, STORES
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="stencils are for x86-64 hosts")
 KERNEL = SF | ME | LE
+UNITS = ROOM  #: of the bench
 
 
 def access(rng: random.Random, kind: int) -> str:
@@ -42,15 +42,6 @@ def test_random_accesses() -> None:
     cases = [program(rng) for _ in range(600)]
     wrong = differing("units", cases, run_engine(cases), run_engine(cases, tier="units"), ())
     assert not wrong, f"{len(wrong)} of {len(cases)}:\n{wrong[0]}"
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    """A bench with units."""
-    made = Bench(units=ROOM)
-    made.fill_vectors()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("lines", [["ld 6, 0(4)", "ld 7, 8(4)"], ["cmpwi 3, 5", "beq .+8"]])

@@ -7,7 +7,6 @@ import ctypes
 import platform
 import random
 import struct
-from collections.abc import Iterator
 
 import pytest
 from tests.cpu.runner import CODE, LE, ME, ROOM, SF, Bench, assembled
@@ -17,16 +16,8 @@ from lpar.cpu.stencil_table import OPERATION, Unsupported, _Program
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="stencils are for x86-64 hosts")
 KERNEL = SF | ME | LE
+UNITS = ROOM  #: of the bench
 WORD: Node = ("word",)
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    """A bench with units."""
-    made = Bench(units=ROOM)
-    made.fill_vectors()
-    yield made
-    made.close()
 
 
 def constant(value: int) -> Node:
@@ -121,15 +112,20 @@ def test_records_lead_into_a_unit(bench: Bench) -> None:
         assert bench["r3"] == left
 
 
+#: the last two record a mask that does not wrap around, and one that does: a pair, and none
+COMPARISONS = ["cmpwi 5, 4, 3", "cmpld 5, 4, 6", "andi. 5, 4, 4"]
+COMPARISONS += ["rlwinm. 5, 4, 1, 28, 31", "rlwinm. 5, 4, 1, 31, 28"]
+
+
 @pytest.mark.parametrize("distance", [8, 0x100, 0x700, -0x80, -0x700])
-@pytest.mark.parametrize("compare", ["cmpwi 5, 4, 3", "cmpld 5, 4, 6", "andi. 5, 4, 4"])
+@pytest.mark.parametrize("compare", COMPARISONS)
 @pytest.mark.parametrize("bit", range(3))
 @pytest.mark.parametrize("branch", ["bt", "bf"])
 def test_a_comparison_and_its_branch(
     bench: Bench, distance: int, compare: str, bit: int, branch: str
 ) -> None:
     """As one stencil they go where the interpreter goes, however far that is."""
-    at, field = 0x7800, 0 if compare.startswith("andi") else 5
+    at, field = 0x7800, 5 if compare.startswith("cmp") else 0
     ends = [*assembled("li 3, 1", "ba 0x100")], [*assembled("li 3, 2", "ba 0x100")]
     interpreter = Bench()
     for value in (1, 3, 5):

@@ -15,6 +15,7 @@ from typing import Any
 
 from lpar.cpu.handler_cpu import HANDLER_ARGS, HandlerCpu
 from lpar.cpu.ir import Function, IrBits, Module, constant
+from lpar.cpu.native_decode import MASK_KIND
 from lpar.cpu.staging import Done
 from lpar.isa.fields import Field, Kind
 from lpar.isa.registry import INSTRUCTIONS, Instruction
@@ -22,7 +23,7 @@ from lpar.isa.registry import INSTRUCTIONS, Instruction
 #: primary opcodes -> decode kind (native_decode.is_near): I-form and B-form branches, which may stay in their
 #: page; rlwinm, whose mask may wrap around
 RELATIVE = {18: 1, 16: 2}
-MASKED = {21: 3}
+MASKED = {21: MASK_KIND}
 ISA_LEVEL = {"2.07": 207, "3.0": 300, "3.1": 310}
 
 

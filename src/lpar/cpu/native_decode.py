@@ -12,6 +12,8 @@ RECORD_BYTES = 8192  #: of records for a page
 RECORD_STRIDE = RECORD_BYTES + 64  #: between two pages' records
 PREFIX_BOUNDARY, PREFIX_STEPPED = 256, 260  #: in the table of prefixed instructions: two special handlers
 PREFIX_ENTRY = 32  #: bytes: mask, value, fast, slow, isa, unused
+COMPARISON, LOADS, STORES = 1, 2, 3  #: kinds of lists of pairs
+MASK_KIND = 3  #: kind of an entry whose mask may wrap around
 PAIRS = 8  #: stencils in a list of pairs, behind which are u32 about, kind (pair.Pairs)
 ENTRY = 40  #: bytes: mask, value, fast, near, slow, kind, isa, stencil, stencil inside the page, pairs
 
@@ -36,7 +38,7 @@ def is_near(cpu: Any, entry: Any, word: Any, offset: Any) -> Any:
     b_form = select((word & 0x8000) != 0, (word & 0xFFFC) - 0x10000, word & 0xFFFC)
     target = offset + select(kind == 1, i_form, b_form)
     in_order = ((word >> 6) & 31) <= ((word >> 1) & 31)
-    return (kind != 0) & select(kind == 3, in_order, target < 0x1000)
+    return (kind != 0) & select(kind == MASK_KIND, in_order, target < 0x1000)
 
 
 def find_stencil(cpu: Any, entry: Any, word: Any, offset: Any) -> Any:
@@ -54,9 +56,10 @@ def find_pair(cpu: Any, entry: Any, word: Any, second: Any, offset: Any) -> Any:
     at = cpu.stencil_table + pairs
     if pairs != 0:
         kind, about = cpu.raw_load(at + 4 * PAIRS + 4, 32, 4), cpu.raw_load(at + 4 * PAIRS, 32, 4).zext(64)
-        if kind == 1:
+        ordered = (cpu.raw_load(entry + 20, 32, 4) != MASK_KIND) | is_near(cpu, entry, word, offset)
+        if (kind == COMPARISON) & ordered:
             number = branch_number(cpu, about, word, second, offset)
-        else:
+        elif kind != COMPARISON:
             number = access_number(cpu, kind, word, second)
     found = cpu.const(0)
     if number < PAIRS:
@@ -87,7 +90,7 @@ def access_number(cpu: Any, kind: Any, word: Any, second: Any) -> Any:
     number = cpu.const(PAIRS)
     pairs = cpu.raw_load(find_entry(cpu, second) + 36, 32, 4).zext(64)
     base = (word >> 16) & 31
-    fits = (pairs != 0) & (base == (second >> 16) & 31) & ((kind == 3) | ((word >> 21) & 31 != base))
+    fits = (pairs != 0) & (base == (second >> 16) & 31) & ((kind == STORES) | ((word >> 21) & 31 != base))
     if fits:
         at = cpu.stencil_table + pairs + 4 * PAIRS
         same = cpu.raw_load(at + 4, 32, 4) == kind

@@ -254,8 +254,7 @@ def decode(cpu: Any) -> None:
 @special("lp_alone")
 def alone(cpu: Any) -> None:
     """The second of a pair (pair.py), which was decoded with the first, is wanted without it."""
-    native_code.decode_record(cpu, cpu.rec)
-    cpu.dispatch(cpu.rec)
+    cpu.leave("lp_decode")
 
 
 @special("lp_fault")

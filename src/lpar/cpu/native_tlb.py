@@ -22,6 +22,7 @@ from lpar.cpu.layout import (
     CTLB_ENTRIES,
     CTLB_ENTRY,
     FILL_LOG,
+    NO_TAG,
     REQ_QUIESCE,
     SLOTS,
     TLB_ENTRIES,
@@ -45,45 +46,35 @@ def _at(state: Any, name: str) -> Any:
 
 @routine(args=(64,), returns=None)
 def flush_state(cpu: Any, state: Any) -> None:
-    """Wipe all translations of the vCPU whose state block is at ``state``.
-
-    Only the tags: the vCPU may have checked one and be about to use what stands behind it.
-    """
-    cpu.raw_atomic("add", _at(state, "tlb_gen"), cpu.const(1))
-    none = ~cpu.const(0)
-    entry = _at(state, "dtlb")
-    end = entry + TLB_MODES * MODE_SIZE
-    while entry < end:
-        cpu.raw_store(entry, none, 8)
-        cpu.raw_store(entry + 8, none, 8)
-        entry = entry + TLB_ENTRY
-    entry = _at(state, "ctlb")
-    end = entry + CTLB_ENTRIES * CTLB_ENTRY
-    while entry < end:
-        cpu.raw_store(entry, none, 8)
-        entry = entry + CTLB_ENTRY
-    cpu.raw_atomic("add", _at(state, "n_flush"), cpu.const(1))
+    """Wipe all translations of the vCPU whose state block is at ``state``."""
+    _wipe_below(cpu, state, 0, NO_TAG)
 
 
 @routine(args=(64,), returns=None)
 def flush_lower(cpu: Any, state: Any) -> None:
-    """Wipe the lower half's translations of the vCPU at ``state``; real mode's have no process.
+    """Wipe the lower half's translations of the vCPU at ``state``; real mode's have no process."""
+    _wipe_below(cpu, state, 1, 1 << 63)
 
-    What is not wiped is not written: the vCPU's host CPU keeps it in its cache.
+
+def _wipe_below(cpu: Any, state: Any, first: int, end: int) -> None:
+    """Wipe what a vCPU's TLBs, from number ``first`` on, have below the address ``end``.
+
+    Only the tags: the vCPU may have checked one and be about to use what stands behind it.  What is not wiped
+    is not written: the vCPU's host CPU keeps it in its cache.
     """
     cpu.raw_atomic("add", _at(state, "tlb_gen"), cpu.const(1))
-    none = ~cpu.const(0)
-    entry = _at(state, "dtlb") + MODE_SIZE
-    end = entry + (TLB_MODES - 1) * MODE_SIZE
-    while entry < end:
-        if ((cpu.raw_load(entry, 64, 8) & cpu.raw_load(entry + 8, 64, 8)) >> 63) == 0:
+    none = cpu.const(NO_TAG)
+    entry = _at(state, "dtlb") + first * MODE_SIZE
+    last = _at(state, "dtlb") + TLB_MODES * MODE_SIZE
+    while entry < last:
+        if (cpu.raw_load(entry, 64, 8) & cpu.raw_load(entry + 8, 64, 8)) < end:
             cpu.raw_store(entry, none, 8)
             cpu.raw_store(entry + 8, none, 8)
         entry = entry + TLB_ENTRY
     entry = _at(state, "ctlb")
-    end = entry + CTLB_ENTRIES * CTLB_ENTRY
-    while entry < end:
-        if (cpu.raw_load(entry, 64, 8) >> 63) == 0:
+    last = entry + CTLB_ENTRIES * CTLB_ENTRY
+    while entry < last:
+        if cpu.raw_load(entry, 64, 8) < end:
             cpu.raw_store(entry, none, 8)
         entry = entry + CTLB_ENTRY
     cpu.raw_atomic("add", _at(state, "n_flush"), cpu.const(1))

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpar.cpu.handler_cpu import HANDLER_ARGS
-from lpar.cpu.handlers import Variant, arguments
+from lpar.cpu.handlers import MASKED, Variant, arguments
 from lpar.cpu.holes import WORD, Hole
 from lpar.cpu.ir import Function, IrBits, Module
+from lpar.cpu.native_decode import COMPARISON, LOADS, STORES
 from lpar.cpu.staging import Done
-from lpar.cpu.stencil import ATTRIBUTES, StencilCpu
+from lpar.cpu.stencil import ATTRIBUTES, StencilCpu, assume_order
 from lpar.isa.values import select
 
-COMPARISON, LOADS, STORES = 1, 2, 3  #: kinds of lists, see native_decode.find_pair
-CHOICES = 8  #: stencils in a list
 #: instructions that write a CR field, which is the first unless they have a field BF
 COMPARED = (
     *(f"{name} L10={wide}" for name in ("cmpi", "cmpli", "cmp", "cmpl") for wide in (0, 1)),
@@ -83,8 +82,10 @@ class PairCpu(StencilCpu):
 class ComparisonCpu(PairCpu):
     """Of a comparison and a conditional branch that looks at ``bit`` of the CR field."""
 
-    def __init__(self, f: Function, bit: int) -> None:
+    def __init__(self, f: Function, first: Variant, bit: int) -> None:
         super().__init__(f)
+        if first.kind in MASKED.values():
+            assume_order(self, first, True)  # others have no pairs
         cr = _LastCr(self._arrays["cr"])
         object.__setattr__(self, "_arrays", self._arrays | {"cr": cr})
         object.__setattr__(self, "bit", bit)
@@ -154,7 +155,7 @@ def trace_pairs(module: Module, known: dict[str, Variant]) -> Iterator[Traced]:
             for wanted, branch in enumerate(BRANCHES):
                 names.append(f"st_{first.name}_{bit}{wanted}")
                 f = _function(module, names[-1])
-                cpus.append(_traced(ComparisonCpu(f, bit), (first, known[branch])))
+                cpus.append(_traced(ComparisonCpu(f, first, bit), (first, known[branch])))
                 module.define("@" + names[-1], f.text())
         own = any(field.name == "BF" for field in first.instruction.fields)
         yield first, Pairs(COMPARISON, own, tuple(names)), cpus

@@ -474,7 +474,8 @@ class RegionCpu(HandlerCpu):
     def close(self, entry: Block) -> None:
         """Fill in entry loads and exit stores, now that all registers are known."""
         lines = []
-        self._var("so", 0)
+        if any(name == "cr" for name, _ in self.vars):
+            self._var("so", 0)
         for (name, n), at in self.vars.items():
             kind = KEPT[name]
             slot: Slot = SLOTS[name]

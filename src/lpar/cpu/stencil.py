@@ -126,7 +126,7 @@ def trace_stencil(module: Module, variant: Variant, near: bool) -> StencilCpu | 
     f = Function(f"define ghccc void @{symbol(variant, near)}({HANDLER_ARGS}) {ATTRIBUTES}", module)
     cpu = StencilCpu(f, near=near, slow_symbol=variant.name + "s")
     if variant.kind in MASKED.values():
-        _assume_order(cpu, variant, near)
+        assume_order(cpu, variant, near)
     try:
         trace_body(cpu, variant)
     except NoStencil:
@@ -135,7 +135,7 @@ def trace_stencil(module: Module, variant: Variant, near: bool) -> StencilCpu | 
     return cpu
 
 
-def _assume_order(cpu: StencilCpu, variant: Variant, near: bool) -> None:
+def assume_order(cpu: StencilCpu, variant: Variant, near: bool) -> None:
     """Whether MB is at most ME (Variant.kind): the mask's shape is known while the stencil is traced."""
     fields = [field.name for field in variant.instruction.fields]
     given = dict(zip(fields, arguments(cpu, variant), strict=True))
