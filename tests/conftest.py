@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from lpar import log
 from lpar.cli import guests, kernels
+
+# ``make test`` draws the same examples every time: it judges the change at hand.  The long forms look
+# for what nobody has seen yet.
+settings.register_profile("repeatable", derandomize=True)
+if "LPAR_FUZZ_EXAMPLES" not in os.environ:
+    settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,6 +36,10 @@ class NoAnswer(Exception):
     """The device did not use a buffer in time."""
 
 
+class NotDecoded(Exception):
+    """No BAR decodes the address of a register: the function is moved or switched off."""
+
+
 @dataclass
 class Ring:
     """One queue as the driver keeps it; ``size`` descriptors at ``desc`` and so on."""
@@ -87,15 +91,17 @@ class VirtioDriver:
     # -- registers -----------------------------------------------------------------------------
 
     def read(self, offset: int, size: int) -> int:
-        """A register of the main BAR, little-endian."""
+        """A register of the main BAR, little-endian.  Raises NotDecoded."""
         value = self.addresses.read(self._main + offset, size)
-        assert value is not None
+        if value is None:
+            raise NotDecoded(f"offset {offset:#x}")
         return int.from_bytes(value.to_bytes(size, "big"), "little")
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Write a register of the main BAR."""
+        """Write a register of the main BAR.  Raises NotDecoded."""
         swapped = int.from_bytes(value.to_bytes(size, "little"), "big")
-        assert self.addresses.write(self._main + offset, size, swapped)
+        if not self.addresses.write(self._main + offset, size, swapped):
+            raise NotDecoded(f"offset {offset:#x}")
 
     def config(self, offset: int, size: int) -> int:
         """Device configuration."""
