@@ -3,12 +3,13 @@
 BIN := .venv/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help boot test test-debian test-kvm bench soak fuzz-isa testfloat selfchecks fuzz-devices power-cuts lint setup clean
+.PHONY: help boot test test-arm64 test-debian test-kvm bench soak fuzz-isa testfloat selfchecks fuzz-devices power-cuts lint setup clean
 
 help:
 	@echo "make boot    fetch Debian's installer for ppc64el and boot it to a shell"
 	@echo "make test    lint, types and all tests"
 	@echo "make test-kvm  lpar on real KVM, in an emulated POWER9 host (about 8 minutes)"
+	@echo "make test-arm64  lpar on arm64, emulated by qemu-aarch64 (root; 20 minutes the first time); ARM64TESTS=tests/cpu chooses"
 	@echo "make test-debian  set a whole Debian up, and work in it: ten minutes"
 	@echo "make bench   lpar beside qemu-system-ppc64; ROWS=sieve,real ROUNDS=3 choose"
 	@echo "make fuzz-isa  random instructions on every tier and QEMU; N=1000000 SEED=7 BIG=1 choose"
@@ -31,6 +32,15 @@ test: lint
 test-kvm:
 	@scripts/setup test
 	$(BIN)/python -m tests.kvm.rig $(KVMFLAGS)
+
+ARM64TESTS := tests/cpu/test_relocate.py tests/cpu/test_arena.py tests/cpu/test_exits.py tests/cpu/test_radix.py \
+	tests/cpu/test_interrupts.py tests/cpu/test_crossing.py tests/cpu/test_known_pages.py tests/baremetal
+
+test-arm64:
+	@scripts/setup test
+	@PYTHONPATH=src $(BIN)/python -m lpar boot debian --dry-run -q
+	scripts/arm64 python3 -m pytest -q -p no:cacheprovider $(ARM64TESTS) $(PYTESTFLAGS)
+	echo 'uname -a; poweroff -f' | scripts/arm64 python3 -m lpar boot debian -c 2 -q
 
 bench:
 	@scripts/setup test

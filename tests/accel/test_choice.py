@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -41,6 +42,25 @@ def test_what_the_user_chose_needs_no_reason(host: SimpleNamespace) -> None:
 
 def test_auto_says_why(host: SimpleNamespace) -> None:
     assert accel.choose("auto") == accel.Choice("jit", "no KVM for POWER guests on x86_64")
+
+
+@pytest.mark.parametrize(("machine", "kind"), [("x86_64", build.UNITS), ("aarch64", build.HANDLERS)])
+def test_code_is_of_the_host_s_kind(
+    host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, machine: str, kind: str
+) -> None:
+    """arm64 compiles regions, and has no units: their code is never built there."""
+    asked = []
+    monkeypatch.setattr(Code, "get", lambda progress=None, kind="": asked.append(kind) or host)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert accel.choose("auto").name == "jit"
+    assert asked == [kind]
+
+
+def test_a_host_that_no_code_is_made_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with pytest.raises(HostError, match="no code for riscv64 hosts"):
+        build.load_bundle(build.HANDLERS)
 
 
 def test_auto_falls_back(host: SimpleNamespace) -> None:

@@ -159,6 +159,18 @@ def test_no_name_leads_out(serve: Serve, folder: Path, name: bytes) -> None:
     assert (folder.parent / "outside" / "secret").read_text() == "not for the guest"
 
 
+def test_flags_are_the_protocol_s(serve: Serve, folder: Path) -> None:
+    """P9_DOTL_DIRECT is O_DIRECTORY on arm64 and POWER hosts: their number is not on the wire."""
+    direct, directory = 0o40000, 0o200000
+    (folder / "f").write_text("x")
+    (folder / "d").mkdir()
+    client = serve()
+    assert client.read(client.open(client.walk(1, b"f"), direct)) == b"x"
+    client.open(client.walk(2, b"d"), directory)
+    with fails(errno.ENOTDIR):
+        client.open(client.walk(3, b"f"), directory)
+
+
 def test_no_link_leads_out(serve: Serve, folder: Path) -> None:
     client = serve()
     client.call(Kind.SYMLINK, 0, b"away", b"../outside", 0)

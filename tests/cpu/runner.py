@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import struct
 import tempfile
 import threading
@@ -23,7 +22,7 @@ from tests.isa.harness import BUFFER, CODE, SIGNALS, XER_BITS, Case, State, asse
 
 from lpar.accel.soft import MODELS, SoftVcpu
 from lpar.cpu import layout
-from lpar.cpu.build import HANDLERS, UNITS
+from lpar.cpu.build import HANDLERS, UNITS, compiled_kind
 from lpar.cpu.engine import Engine
 from lpar.cpu.layout import SLOTS
 from lpar.cpu.native_code import STRIDE
@@ -39,6 +38,7 @@ TABLES = 0x20000  #: guest real: process table, then the radix tree
 PAGES = (0x40000, 0x52000, 0x61000)  #: guest real pages of the buffer, apart on purpose
 WATCHDOG = 20.0  #: seconds
 ROOM = 16 << 20  #: bytes for units
+HAS_UNITS = compiled_kind() == UNITS  #: whether this host runs copied stencils
 PAGE_R, PAGE_W, PAGE_X, PAGE_PRIV = 4, 2, 1, 8  #: radix PTE: encoded access authority
 PTE_VALID, PTE_LEAF, PTE_R, PTE_C = 1 << 63, 1 << 62, 0x100, 0x80
 
@@ -52,12 +52,12 @@ def assembled(*lines: str) -> list[int]:
 class Bench:
     """An engine with ``ram`` bytes of memory and one vCPU (``cpu``); more by ``add``.
 
-    ``units``: bytes for the copies of stencils; 0: interpret.
+    ``units``: bytes for the copies of stencils; 0, and where ``HAS_UNITS`` is false: interpret.
     """
 
     def __init__(self, ram: int = 1 << 20, model: str = "POWER10", *, units: int = 0) -> None:
         self.memory = GuestMemory(ram)
-        kind = UNITS if units else HANDLERS
+        kind = compiled_kind() if units else HANDLERS
         self.engine = Engine(self.memory.address, ram, MODELS[model], kind=kind)
         while not self.engine.code.complete:  # else a test's watchdog may bite while code is built
             self.engine.code.wait(self.engine.code.parts, 1.0)
@@ -165,7 +165,7 @@ class Tier:
 #: every tier that tests can force; what runs on all tiers takes them from here
 TIERS = {
     "interpreter": Tier(lambda bench: True, lambda bench, real: True),
-    "units": Tier(lambda bench: platform.machine() == "x86_64", lambda bench, real: True, ROOM),
+    "units": Tier(lambda bench: HAS_UNITS, lambda bench, real: True, ROOM),
     "compiled": Tier(Bench.start_jit, Bench.compile),
 }
 

@@ -12,6 +12,7 @@ from tests.cpu.runner import (
     CODE,
     DR,
     FP,
+    HAS_UNITS,
     LE,
     ME,
     PAGE_PRIV,
@@ -41,6 +42,8 @@ LI1, LI2, BLR = 0x38600001, 0x38600002, 0x4E800020
 @pytest.fixture(params=["decoded", "units", "compiled", "units and compiled"])
 def machine(request: pytest.FixtureRequest) -> Iterator[tuple[Bench, bool]]:
     """A bench, and whether functions are compiled before they change."""
+    if "units" in request.param and not HAS_UNITS:
+        pytest.skip("no units here")
     bench = Bench(units=ROOM if "units" in request.param else 0)
     bench.fill_vectors()
     if "compiled" in request.param and not bench.start_jit():

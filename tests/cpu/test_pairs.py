@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import platform
 import random
 
 import pytest
 from tests.cpu.differential import differing
-from tests.cpu.runner import CODE, LE, ME, ROOM, SF, Bench, assembled, run_engine
+from tests.cpu.runner import CODE, HAS_UNITS, LE, ME, ROOM, SF, Bench, assembled, run_engine
 from tests.isa.harness import BUFFER, Case, assemble, random_state
 
 from lpar.cpu.pair import LOADS, SIZES, STORES
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="stencils are for x86-64 hosts")
+pytestmark = pytest.mark.skipif(not HAS_UNITS, reason="stencils are for x86-64 hosts")
 KERNEL = SF | ME | LE
 UNITS = ROOM  #: of the bench
 

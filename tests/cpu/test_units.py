@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import ctypes
-import platform
 import random
 import struct
 
 import pytest
-from tests.cpu.runner import CODE, LE, ME, ROOM, SF, Bench, assembled
+from tests.cpu.runner import CODE, HAS_UNITS, LE, ME, ROOM, SF, Bench, assembled
 
 from lpar.cpu.holes import Node, bounds, evaluate
 from lpar.cpu.stencil_table import OPERATION, Unsupported, _Program
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="stencils are for x86-64 hosts")
+pytestmark = pytest.mark.skipif(not HAS_UNITS, reason="stencils are for x86-64 hosts")
 KERNEL = SF | ME | LE
 UNITS = ROOM  #: of the bench
 WORD: Node = ("word",)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lpar.accel.protocol import Exit, ExitReason, Facts, KernelInterrupts, Profile
 from lpar.cpu import layout, native_hcalls
-from lpar.cpu.build import HANDLERS, UNITS
+from lpar.cpu.build import HANDLERS, compiled_kind
 from lpar.cpu.engine import TICKS_PER_SECOND, Code, Engine, Model, Thread
 from lpar.cpu.layout import PEND_DOORBELL, PEND_EXTERNAL, PEND_RESET, REQ_KICK
 from lpar.cpu.terminal import Terminal
@@ -252,7 +252,7 @@ _WRITE |= {name: _watcher(name) for name in ("dawr0", "dawrx0", "dawr1", "dawrx1
 
 def no_jit(progress: Any = None) -> str:
     """Why this host runs no compiled regions; empty if it does.  Loads the engine's code."""
-    code = Code.get(progress, UNITS)
+    code = Code.get(progress, compiled_kind())
     return code.no_arena if code.arena is None else ""
 
 
@@ -296,7 +296,7 @@ class SoftAccelerator:
     """
 
     def __init__(self, progress: Any = None, *, jit: bool = True) -> None:
-        self._kind = UNITS if jit else HANDLERS
+        self._kind = compiled_kind() if jit else HANDLERS
         Code.get(progress, self._kind)
         self._jit = jit
         self._cpu = DEFAULT_CPU

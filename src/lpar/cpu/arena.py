@@ -2,25 +2,29 @@
 """Executable memory for compiled regions, and the loader that puts object code there.
 
 Objects are position independent and name no symbol outside themselves: they reach everything through the
-state pointer.  So loading is laying out the sections and patching distances between them.
+state pointer.  So loading is laying out the sections and patching distances between them (relocate.py).
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import mmap
+import platform
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from lpar.cpu.relocate import PAGE, LoadError, Patch, machine_of, patches
+from lpar.errors import HostError
+from lpar.host.barrier import instructions_changed
+
 SHF_ALLOC, SHT_RELA, SHT_SYMTAB, SHT_NOBITS = 2, 4, 2, 8
-R_X86_64_PC32, R_X86_64_PLT32 = 2, 4
 MAP_NORESERVE = 0x4000
 SIZE = 192 << 20  #: bytes reserved; taken as used
-
-
-class LoadError(Exception):
-    """The object needs something that regions must not need."""
+#: images lie at multiples of this: a cache line; on arm64 what its relocations need
+ALIGN = PAGE if platform.machine() == "aarch64" else 64
 
 
 @dataclass(slots=True)
@@ -52,6 +56,7 @@ def read_sections(data: bytes) -> list[Section]:
 def lay_out(data: bytes) -> tuple[bytes, int]:
     """The object's image and the offset of its one function.  Raises LoadError."""
     sections = read_sections(data)
+    kinds = patches(machine_of(data))
     image = bytearray()
     for s in sections:
         if s.flags & SHF_ALLOC and s.size and s.kind not in (SHT_RELA, SHT_NOBITS):
@@ -61,7 +66,7 @@ def lay_out(data: bytes) -> tuple[bytes, int]:
     entry = -1
     for s in sections:
         if s.kind == SHT_RELA and sections[s.info].place >= 0:
-            _relocate(data, sections, s, image)
+            _relocate(data, sections, s, image, kinds)
         if s.kind == SHT_SYMTAB:
             entry = _function(data, sections, s)
     if entry < 0:
@@ -82,19 +87,41 @@ def _function(data: bytes, sections: list[Section], table: Section) -> int:
     return -1
 
 
-def _relocate(data: bytes, sections: list[Section], rela: Section, image: bytearray) -> None:
+def _relocate(
+    data: bytes, sections: list[Section], rela: Section, image: bytearray, kinds: dict[int, Patch]
+) -> None:
     target = sections[rela.info].place
     for at in range(rela.offset, rela.offset + rela.size, 24):
         offset, info, addend = struct.unpack_from("<QQq", data, at)
         kind = info & 0xFFFFFFFF
         _, section, value = _symbol(data, sections[rela.link], info >> 32)
-        if kind not in (R_X86_64_PC32, R_X86_64_PLT32):
+        if kind not in kinds:
             raise LoadError(f"relocation type {kind}")
         if section == 0 or section >= len(sections) or sections[section].place < 0:
             raise LoadError("a symbol from outside")
-        where = target + offset
-        distance = sections[section].place + value + addend - where
-        struct.pack_into("<i", image, where, distance)
+        kinds[kind](image, target + offset, sections[section].place + value + addend)
+
+
+@functools.cache
+def _clear_cache() -> Callable[[ctypes.c_void_p, ctypes.c_void_p], None] | None:
+    """GCC's function for hosts whose instruction caches do not see stores (arm64); None: this one's do."""
+    if platform.machine() == "x86_64":
+        return None
+    try:
+        found: Callable[[ctypes.c_void_p, ctypes.c_void_p], None] = getattr(
+            ctypes.CDLL("libgcc_s.so.1"), "__clear_cache"
+        )
+    except (OSError, AttributeError) as error:
+        raise HostError(f"cannot flush instruction caches: {error}", hint="install libgcc-s1") from error
+    return found
+
+
+def put_code(address: int, image: bytes | bytearray) -> None:
+    """Copy machine code to where every thread may run it from now on."""
+    ctypes.memmove(address, bytes(image), len(image))
+    if (clear := _clear_cache()) is not None:
+        clear(ctypes.c_void_p(address), ctypes.c_void_p(address + len(image)))
+        instructions_changed()
 
 
 def _roomy(libc: ctypes.CDLL) -> int:
@@ -135,7 +162,7 @@ class Arena:
         """Copy an image in, from any thread; its address, or None when the arena is full."""
         address = self.take(len(image))
         if address is not None:
-            ctypes.memmove(address, image, len(image))
+            put_code(address, image)
         return address
 
     def give_back(self, address: int, size: int) -> None:
@@ -150,7 +177,7 @@ class Arena:
                 if room[0] == size:
                     self._free.remove(room)
                     return room[1]
-            start = (self.used + 63) & ~63
+            start = (self.used + ALIGN - 1) & -ALIGN
             if start + size > self.size:
                 return None
             self.used = start + size

@@ -5,7 +5,7 @@ A bundle is keyed by the engine's source text, llvmlite and the host CPU; a dama
 anew.  Building happens in a process of its own (builder.py), so that LLVM stays out of this one.
 
 There are two kinds: ``units`` has stencils, and handlers for what has none or runs in other modes;
-``handlers`` has fast handlers too, for interpreting (and for hosts without units).
+``handlers`` has fast handlers too, for interpreting and for hosts that have no units (arm64).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from lpar.errors import InternalError
+from lpar.cpu.relocate import MACHINES
+from lpar.errors import HostError, InternalError
 
 Progress = Callable[[str, int, int], None]
 KEPT_BUNDLES = 8
@@ -42,8 +43,7 @@ class Bundle:
     ``image``, ``symbols`` (offsets in it) and ``slots`` are linked code (linker.py), ``decode`` and
     ``prefix`` the tables of decode_table.py with handlers' distances from ``lp_decode``.  ``stencils``,
     ``stencil_symbols`` and ``constants``: see stencil_table.py.  ``links`` names what compiled regions may
-    call, by number; ``touched`` what each routine may touch.  On other hosts than x86-64 there are
-    ``objects``, and ``symbols`` are the numbers that the tables have in place of distances.
+    call, by number; ``touched`` what each routine may touch.
     """
 
     complete: bool = True
@@ -55,9 +55,13 @@ class Bundle:
     stencils: bytes = b""
     stencil_symbols: list[str] = field(default_factory=list)
     constants: bytes = b""
-    objects: list[bytes] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     touched: dict[str, set[str]] = field(default_factory=dict)
+
+
+def compiled_kind() -> str:
+    """The kind for guests whose hot code is compiled: stencils are x86-64's."""
+    return UNITS if platform.machine() == "x86_64" else HANDLERS
 
 
 def cache_directory() -> Path:
@@ -187,13 +191,16 @@ def python_environment() -> dict[str, str]:
 def load_bundle(kind: str, progress: Progress | None = None) -> tuple[Bundle, Pending | Elsewhere | None]:
     """A bundle to start with: the complete one from the cache, or the first part of one being built.
 
-    Raises ModuleNotFoundError where LLVM is missing, InternalError if the build fails.
+    Raises ModuleNotFoundError where LLVM is missing, HostError for a host that we make no code for,
+    InternalError if the build fails.
     """
     found = read_bundle(bundle_path(kind))
     if found is not None:
         return found, None
     if importlib.util.find_spec("llvmlite") is None:
         raise ModuleNotFoundError("the CPU engine is built by llvmlite", name="llvmlite")
+    if platform.machine() not in MACHINES:
+        raise HostError(f"the CPU engine makes no code for {platform.machine()} hosts")
     report = progress or (lambda what, done, total: None)
     elsewhere = being_built(bundle_path(kind))
     pending = Elsewhere(kind, report) if elsewhere else Pending(kind, report)

@@ -51,10 +51,8 @@ class Builder:
     def __init__(self, kind: str, report: Progress) -> None:
         import_definitions()
         self.kind, self.report = kind, report
-        self.linked = platform.machine() == "x86_64"
         self.variants = handlers.all_variants()
         self.image, self.table = Image(), Table()
-        self.numbers: dict[str, int] = {}  # of handlers
         self.places: dict[str, int] = {}  # of stencils
         self.pairs: dict[str, Pairs] = {}  # that begin with a variant
         self._parts = 0
@@ -172,7 +170,7 @@ class Builder:
             self._compile(module, Effort.ROUTINES)
 
     def _compile(self, module: Module, effort: Effort) -> None:
-        self._jobs.append(self._pool.submit(compiler.compile_module, module, effort, self.linked))
+        self._jobs.append(self._pool.submit(compiler.compile_module, module, effort, True))
 
     # -- linking ---------------------------------------------------------------------------------------
     def _finish(self, *, complete: bool) -> Bundle:
@@ -183,15 +181,9 @@ class Builder:
         self._jobs.clear()
         self._pool.shutdown()
         bundle = Bundle(complete, links=list(self.links), touched=self._closure())
-        if self.linked:
-            self._link(bundle, objects)
-        else:
-            bundle.objects = objects
-        offset = self._offset if self.linked else self._number
-        bundle.decode = decode_table.decode_image(self.variants, offset, self.places)
-        bundle.prefix = decode_table.prefix_image(self.variants, offset)
-        if not self.linked:
-            bundle.symbols = self.numbers
+        self._link(bundle, objects)
+        bundle.decode = decode_table.decode_image(self.variants, self._offset, self.places)
+        bundle.prefix = decode_table.prefix_image(self.variants, self._offset)
         return bundle
 
     def _link(self, bundle: Bundle, objects: list[bytes]) -> None:
@@ -201,10 +193,6 @@ class Builder:
         bundle.slots = dict(self.image.slots)
         bundle.stencils, bundle.constants = bytes(self.table.image), bytes(self.table.constants)
         bundle.stencil_symbols = list(self.table.symbols)
-
-    def _number(self, symbol: str) -> int:
-        """A handler's number, where code is linked at each start."""
-        return self.numbers.setdefault(symbol, len(self.numbers))
 
     def _offset(self, symbol: str) -> int:
         """Of a handler from the handler base; of those not made yet, where they are waited for."""

@@ -55,9 +55,10 @@ def warm(progress: Progress | None = None) -> bool:
     """Build the engine's own code, if it is not there; whether it was built."""
     from lpar.cpu import build
 
-    path = build.bundle_path(build.UNITS)
+    kind = build.compiled_kind()
+    path = build.bundle_path(kind)
     before = _stamp(path)
-    bundle, pending = build.load_bundle(build.UNITS, progress)
+    bundle, pending = build.load_bundle(kind, progress)
     while pending is not None and not bundle.complete:
         bundle = pending.next()
     return _stamp(path) != before

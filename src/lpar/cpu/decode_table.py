@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lpar.cpu.handlers import Variant
-from lpar.cpu.native_decode import ENTRY, PREFIX_BOUNDARY, PREFIX_ENTRY
+from lpar.cpu.native_decode import ENTRY
 from lpar.cpu.stencil import symbol
 
 Offset = Callable[[str], int]
@@ -88,17 +88,3 @@ def prefix_image(variants: Sequence[Variant], offset: Offset) -> bytes:
         for row in (*rows, (0, 0, undefined, undefined, 0)):
             body += struct.pack("<QQiiII", *row, 0)
     return struct.pack("<64Iii", *starts, boundary, offset("lp_stepped")) + bytes(body)
-
-
-def with_offsets(decode: bytes, prefix: bytes, offsets: Sequence[int]) -> tuple[bytes, bytes]:
-    """Tables made with handlers' numbers, with their distances: for hosts that link at each start."""
-    plain, prefixed = bytearray(decode), bytearray(prefix)
-    for at in range(4 * BUCKETS, len(plain), ENTRY):
-        numbers = struct.unpack_from("<3i", plain, at + 8)
-        struct.pack_into("<3i", plain, at + 8, *(offsets[n] for n in numbers))
-    for at in range(264, len(prefixed), PREFIX_ENTRY):
-        numbers = struct.unpack_from("<2i", prefixed, at + 16)
-        struct.pack_into("<2i", prefixed, at + 16, *(offsets[n] for n in numbers))
-    specials = struct.unpack_from("<2i", prefixed, PREFIX_BOUNDARY)
-    struct.pack_into("<2i", prefixed, PREFIX_BOUNDARY, *(offsets[n] for n in specials))
-    return bytes(plain), bytes(prefixed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import platform
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,10 +69,7 @@ class Code:
         self.arena: Arena | None = None  #: room for compiled regions; if there is none, why
         self.units: Arena | None = None  #: and for copies of stencils
         self.no_arena = ""
-        if bundle.objects:
-            self._link(bundle)
-            self.no_arena = f"code is compiled on x86_64 hosts only, not on {platform.machine()}"
-        elif not self._reserve(bundle):
+        if not self._reserve(bundle):
             return
         self._install(bundle)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)
@@ -95,27 +91,14 @@ class Code:
             self.arena, self.no_arena = None, f"the host gives no executable memory: {error.strerror}"
         return self.arena is not None
 
-    def _link(self, bundle: build.Bundle) -> None:
-        """Hosts where code is linked at each start."""
-        from lpar.cpu import compiler
-        from lpar.cpu.decode_table import with_offsets
-
-        self._linker = compiler.Linker(bundle.objects)
-        self.base = self._linker.address("lp_decode")
-        offsets = [self._linker.address(s) - self.base for s in bundle.symbols]
-        if not all(-(1 << 31) <= n < 1 << 31 for n in offsets):
-            raise InternalError("compiled handlers lie too far apart")
-        bundle.decode, bundle.prefix = with_offsets(bundle.decode, bundle.prefix, offsets)
-
     def _install(self, bundle: build.Bundle) -> None:
         """Put code and tables in their places, over the first part of the same where there is one."""
         self.bundle = bundle
-        if not bundle.objects:
-            linker.put(self._memory.address, bundle.image, bundle.slots)
-            ctypes.memmove(self._constants.address, bundle.constants, len(bundle.constants))
-            self.stencils.map[: len(bundle.stencils)] = bundle.stencils
-            symbols = linker.addresses(bundle.stencil_symbols, self._constants.address, self.address)
-            self.stencil_symbols.map[: len(symbols)] = symbols
+        linker.put(self._memory.address, bundle.image, bundle.slots)
+        ctypes.memmove(self._constants.address, bundle.constants, len(bundle.constants))
+        self.stencils.map[: len(bundle.stencils)] = bundle.stencils
+        symbols = linker.addresses(bundle.stencil_symbols, self._constants.address, self.address)
+        self.stencil_symbols.map[: len(symbols)] = symbols
         self.links = {name: number for number, name in enumerate(bundle.links)}
         self.link_addresses = [self.address(name) for name in bundle.links]
         self.touched = bundle.touched
@@ -149,8 +132,6 @@ class Code:
 
     def address(self, symbol: str) -> int:
         """The address of a symbol.  Raises KeyError if there is none."""
-        if self.bundle.objects:
-            return self._linker.address(symbol)
         return self._memory.address + self.bundle.symbols[symbol]
 
     def routine(self, name: str, *arguments: Any, result: Any = None, short: bool = False) -> Any:

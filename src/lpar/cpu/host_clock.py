@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Samples of a host thread's program counter, by the thread's own CPU clock (timer_create(2), x86-64).
+"""Samples of a host thread's program counter, by the thread's own CPU clock (timer_create(2)).
 
 Each timer signals its thread; the handler, native code, finds the buffer in the signal's value, and the
 program counter in the context that the kernel saved.  It touches nothing else.  A sample has in its upper
@@ -19,7 +19,9 @@ from lpar.errors import HostError
 HOST_HANDLER = "lp_note_host_pc"
 KEPT = 1 << 16  #: addresses of a thread; the newest stay
 SIGEV_THREAD_ID, SA_SIGINFO, SA_RESTART = 4, 4, 0x10000000
-OVERRUN, VALUE, PROGRAM_COUNTER = 20, 24, 168  #: offsets: siginfo_t's si_overrun, si_value; REG_RIP
+OVERRUN, VALUE = 20, 24  #: offsets in siginfo_t: si_overrun, si_value
+#: offset in ucontext_t: REG_RIP; pc of struct sigcontext
+PROGRAM_COUNTER = {"x86_64": 168, "aarch64": 440}.get(platform.machine(), 0)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -71,8 +73,8 @@ entry:
 
 def install(handler: int) -> None:
     """Have native code at ``handler`` take the signals.  Raises HostError where that cannot be."""
-    if platform.machine() != "x86_64":
-        raise HostError("--profile needs an x86-64 host", hint="leave it out")
+    if not PROGRAM_COUNTER:
+        raise HostError("--profile needs an x86-64 or arm64 host", hint="leave it out")
     _set_action(_Action(handler=handler, flags=SA_SIGINFO | SA_RESTART))
 
 

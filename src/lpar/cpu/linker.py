@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Links x86-64 object files into one image that needs no relocation: its parts reach each other by distance.
+"""Links object files into one image that needs no relocation: its parts reach each other by distance.
 
 The image is kept in the cache and copied into executable memory; only the C library's functions have to be
 found then, through slots behind jumps.  So a start with a full cache needs neither LLVM nor a linker.
@@ -14,10 +14,9 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from lpar.cpu.arena import SHF_ALLOC, SHT_NOBITS, SHT_RELA, SHT_SYMTAB, LoadError, Section, read_sections
+from lpar.cpu.arena import SHF_ALLOC, SHT_NOBITS, SHT_RELA, SHT_SYMTAB, Section, put_code, read_sections
+from lpar.cpu.relocate import LoadError, jump, machine_of, patches
 
-R_PC32, R_PLT32 = 2, 4
-JUMP = b"\xff\x25\x02\x00\x00\x00\x90\x90"  #: jmp [rip + 2]: through the slot behind it
 GLOBAL = 1
 
 #: (name, binding and kind, section, value, size)
@@ -56,22 +55,24 @@ class Image:
 
     def _relocate(self, data: bytes, sections: list[Section], rela: Section, symbols: list[Symbol]) -> None:
         place = sections[rela.info].place
+        machine = machine_of(data)
+        kinds = patches(machine)
         body = data[rela.offset : rela.offset + rela.size]
         for offset, info, addend in struct.iter_unpack("<QQq", body):
-            if info & 0xFFFFFFFF not in (R_PC32, R_PLT32):
-                raise LoadError(f"relocation type {info & 0xFFFFFFFF}")
+            kind = info & 0xFFFFFFFF
+            if kind not in kinds:
+                raise LoadError(f"relocation type {kind}")
             name, _, section, value, _ = symbols[info >> 32]
             inside = 0 < section < len(sections) and sections[section].place >= 0
-            target = sections[section].place + value if inside else self._find(name)
-            where = place + offset
-            struct.pack_into("<i", self.code, where, target + addend - where)
+            target = sections[section].place + value if inside else self._find(name, machine)
+            kinds[kind](self.code, place + offset, target + addend)
 
-    def _find(self, name: str) -> int:
-        """A symbol of this image, or a jump to the C library."""
+    def _find(self, name: str, machine: int) -> int:
+        """A symbol of this image, or a jump to the C library, through the slot behind it."""
         if name not in self.symbols:
             self.code += bytes(-len(self.code) % 16)
             self.symbols[name] = len(self.code)
-            self.code += JUMP + bytes(8)
+            self.code += jump(machine) + bytes(8)
             self.slots[name] = len(self.code) - 8
         return self.symbols[name]
 
@@ -94,7 +95,7 @@ def put(address: int, image: bytes, slots: dict[str, int]) -> None:
     for name, offset in slots.items():
         found = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
         struct.pack_into("<Q", filled, offset, found or 0)
-    ctypes.memmove(address, bytes(filled), len(filled))
+    put_code(address, filled)
 
 
 def addresses(symbols: Sequence[str], constants: int, find: Callable[[str], int]) -> bytes:

@@ -132,6 +132,7 @@ def code_fill(cpu: Any, pc: Any) -> Any:
     """Fill the code TLB for ``pc``; gives the page's records or 0 if the fetch faulted."""
     cpu.fault = 0
     generation = cpu.tlb_gen
+    cpu.load_fence()
     real, prot = translate(cpu, pc, FETCH)
     if prot == 0:
         return cpu.const(0)
@@ -194,6 +195,7 @@ def decode_prefixed(cpu: Any, record: Any, address: Any, prefix: Any) -> Any:
     raw = cpu.raw_load(address + 4, 32, 4)
     suffix = select(cpu.le, raw, raw.bswap()).zext(64)
     cpu.raw_store(record + 8, suffix, 8)
+    cpu.store_fence()
     cpu.raw_store(record, (find_prefixed(cpu, prefix, suffix) << 32) | prefix, 8)
     cpu.memory_fence()
     return cpu.raw_load(address + 4, 32, 4) != raw

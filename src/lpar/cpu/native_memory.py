@@ -36,6 +36,7 @@ def tlb_entry(cpu: Any, ea: Any) -> Any:
 def _fill(cpu: Any, ea: Any, access: int) -> Any:
     """Translate, install an entry, and give the host address (0: faulted or not RAM)."""
     generation = cpu.tlb_gen
+    cpu.load_fence()
     real, prot = translate(cpu, ea, access)
     if prot == 0:
         return cpu.const(0)

@@ -64,6 +64,7 @@ def write_dec(cpu: Any, value: Any) -> None:
         cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_INTERRUPT))
     else:
         cpu.dec_level = 0
+        cpu.memory_fence()  # the timer thread sees the deadline, or we see that it does not look at it
         wake_timer(cpu, deadline)
 
 

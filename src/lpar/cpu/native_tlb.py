@@ -186,8 +186,10 @@ def invalidate_all_cpus(cpu: Any, pid: Any, ea: Any, count: Any) -> None:
                 flush_lower(cpu, state)
             else:
                 flush_state(cpu, state)
-            if state != own and cpu.raw_load(_at(state, "in_guest"), 64, 8) != 0:
-                wait_for_poll(cpu, state)
+            if state != own:
+                cpu.memory_fence()  # who comes to guest code unseen finds its tags wiped
+                if cpu.raw_load(_at(state, "in_guest"), 64, 8) != 0:
+                    wait_for_poll(cpu, state)
         n = n + 1
 
 

@@ -187,6 +187,7 @@ class TraceCpu:
         f: Function = self.f
         at = f.emit(f"inttoptr i64 {address.ref} to ptr")
         pair = f.emit(f"cmpxchg ptr {at}, i{old.w} {old.ref}, i{new.w} {new.ref} seq_cst seq_cst")
+        self._after_atomic()
         kind = f"{{ i{old.w}, i1 }}"
         found = IrBits(f, f.emit(f"extractvalue {kind} {pair}, 0"), old.w)
         return found, IrBits(f, f.emit(f"extractvalue {kind} {pair}, 1"), 1)
@@ -195,7 +196,17 @@ class TraceCpu:
         """Atomic read-modify-write (LLVM's names: add, or, xchg, umax...): gives the old value."""
         f: Function = self.f
         at = f.emit(f"inttoptr i64 {address.ref} to ptr")
-        return IrBits(f, f.emit(f"atomicrmw {op} ptr {at}, i{value.w} {value.ref} seq_cst"), value.w)
+        found = f.emit(f"atomicrmw {op} ptr {at}, i{value.w} {value.ref} seq_cst")
+        self._after_atomic()
+        return IrBits(f, found, value.w)
+
+    def _after_atomic(self) -> None:
+        """Plain accesses behind an atomic one come after it: so it is on x86-64, and our protocols need it.
+
+        On arm64 a later load may pass the store of a pair of exclusive accesses.
+        """
+        if self.f.module.arch != "x86_64":
+            self.memory_fence()
 
     def state_address(self, name: str) -> IrBits:
         """The host address of a state field."""
@@ -224,6 +235,14 @@ class TraceCpu:
     def memory_fence(self) -> None:
         """A full fence."""
         self.f.line("fence seq_cst")
+
+    def load_fence(self) -> None:
+        """Loads from here on come after those before: no instruction on x86-64."""
+        self.f.line("fence acquire")
+
+    def store_fence(self) -> None:
+        """Stores from here on come after those before: no instruction on x86-64."""
+        self.f.line("fence release")
 
     def fence(self, kind: str) -> None:
         """A barrier instruction's effect on the host."""

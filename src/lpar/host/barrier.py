@@ -10,6 +10,7 @@ acquire and release only; membarrier(2), which orders all threads of the process
 from __future__ import annotations
 
 import ctypes
+import functools
 import platform
 import threading
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from collections.abc import Callable
 Barrier = Callable[[], None]
 
 _MEMBARRIER = {"aarch64": 283, "riscv64": 283, "ppc64le": 365, "ppc64": 365, "loongarch64": 283}
-_PRIVATE_EXPEDITED, _REGISTER_PRIVATE_EXPEDITED = 1 << 3, 1 << 4
+#: (command, its registration): memory accesses; and what was fetched of instructions, too
+_EXPEDITED, _SYNC_CORE = (1 << 3, 1 << 4), (1 << 5, 1 << 6)
 _IN_ORDER = platform.machine() in ("x86_64", "AMD64", "i686", "s390x")
 
 
@@ -32,7 +34,7 @@ def barriers() -> tuple[Barrier, Barrier]:
         with lock:
             pass
 
-    strong = locked if _IN_ORDER else _membarrier() or locked
+    strong = locked if _IN_ORDER else _membarrier(*_EXPEDITED) or locked
     return (_nothing if _IN_ORDER else strong), strong
 
 
@@ -40,16 +42,29 @@ def _nothing() -> None:
     """Enough where the processor keeps the order by itself."""
 
 
-def _membarrier() -> Barrier | None:
+def instructions_changed() -> None:
+    """No thread goes on with what it fetched of code before; caches have been flushed.
+
+    Linux offers it on arm64; where it does not, threads that never ran the code have nothing fetched of it.
+    """
+    _instruction_barrier()()
+
+
+@functools.cache
+def _instruction_barrier() -> Barrier:
+    return _membarrier(*_SYNC_CORE) or _nothing
+
+
+def _membarrier(command: int, registration: int) -> Barrier | None:
     """The system call, None where it cannot be had."""
     number = _MEMBARRIER.get(platform.machine())
     if number is None:
         return None
     syscall = ctypes.CDLL(None, use_errno=True).syscall
-    if syscall(number, _REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0:
+    if syscall(number, registration, 0, 0) != 0:
         return None
 
     def barrier() -> None:
-        syscall(number, _PRIVATE_EXPEDITED, 0, 0)
+        syscall(number, command, 0, 0)
 
     return barrier

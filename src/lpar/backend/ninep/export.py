@@ -27,7 +27,8 @@ ACCESS_LISTS = b"system.posix_acl_"
 SPARE_FILES = 128  #: descriptors left to the rest of the process
 
 _O_LARGEFILE_ETC = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_KEPT_FLAGS = os.O_ACCMODE | os.O_TRUNC | os.O_APPEND | os.O_DSYNC | os.O_SYNC | os.O_DIRECTORY
+_KEPT_FLAGS = os.O_ACCMODE | os.O_TRUNC | os.O_APPEND | os.O_DSYNC | os.O_SYNC  # the same on all hosts
+_DIRECTORY = 0o200000  # P9_DOTL_DIRECTORY; O_DIRECTORY is another number on arm64 and POWER
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # linux/stat.h
 _DIRENT = struct.Struct("=QqHB")  # struct linux_dirent64 without the name
 _AT_FDCWD = -100
@@ -124,7 +125,8 @@ class Export:
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             self._check_writable()
         self.nodes.check_room()
-        fd = os.open(node.path, flags & _KEPT_FLAGS & ~os.O_CREAT | _O_LARGEFILE_ETC)
+        directory = os.O_DIRECTORY if flags & _DIRECTORY else 0
+        fd = os.open(node.path, flags & _KEPT_FLAGS | directory | _O_LARGEFILE_ETC)
         self.nodes.open_files += 1
         return fd
 
@@ -146,7 +148,7 @@ class Export:
         try:
             fd = os.open(
                 name,
-                flags & _KEPT_FLAGS & ~os.O_DIRECTORY | _O_LARGEFILE_ETC | os.O_CREAT | os.O_EXCL,
+                flags & _KEPT_FLAGS | _O_LARGEFILE_ETC | os.O_CREAT | os.O_EXCL,
                 self.ids.host_mode(owner.mode),
                 dir_fd=parent.fd,
             )
