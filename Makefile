@@ -34,7 +34,8 @@ test-kvm:
 	$(BIN)/python -m tests.kvm.rig $(KVMFLAGS)
 
 ARM64TESTS := tests/cpu/test_relocate.py tests/cpu/test_arena.py tests/cpu/test_exits.py tests/cpu/test_radix.py \
-	tests/cpu/test_interrupts.py tests/cpu/test_crossing.py tests/cpu/test_known_pages.py tests/baremetal
+	tests/cpu/test_interrupts.py tests/cpu/test_crossing.py \
+	tests/cpu/test_known_pages.py::test_own_invalidation_ends_what_is_known tests/baremetal
 
 test-arm64:
 	@scripts/setup test
