@@ -197,6 +197,36 @@ def stop(bench: Bench, cpu: SoftVcpu, thread: threading.Thread) -> None:
     assert not thread.is_alive()
 
 
+def test_no_region_goes_into_a_page_that_is_being_marked() -> None:
+    bench = Bench()
+    mark = bench.engine.code.routine("mark_compiled", layout.ctypes.c_uint64, result=layout.ctypes.c_bool)
+    bench.engine.page_flags.map[8] = 1
+    bench.engine.share("marking", 9)
+    assert not mark(bench.thread.state.address, 8)
+    bench.engine.share("marking", 0)
+    assert mark(bench.thread.state.address, 8)
+    bench.close()
+
+
+def test_who_decodes_waits_for_who_marks_the_page(machine: tuple[Bench, bool]) -> None:
+    """Until all write tags to the page are gone, stores to it go unnoticed."""
+    bench, _ = machine
+    bench.put_code(0x8000, [LI1, SC1], little=True)
+    for name, value in {"msr": KERNEL, "pc": 0x8000, "r3": 0}.items():
+        bench.cpu.set_reg(name, value)
+    page = 0x8000 // 4096
+    bench.engine.page_flags.map[page] = 1
+    bench.engine.share("marking", page + 1)
+    thread = threading.Thread(target=bench.run)
+    thread.start()
+    time.sleep(0.05)
+    assert thread.is_alive()
+    bench.memory.write(0x8000, LI2.to_bytes(4, "little"))
+    bench.engine.share("marking", 0)
+    thread.join(20)
+    assert bench["r3"] == 2
+
+
 def test_another_vcpu_sees_new_code_at_its_next_isync(machine: tuple[Bench, bool]) -> None:
     bench, compiled = machine
     other = bench.add()

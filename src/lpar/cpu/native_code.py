@@ -12,7 +12,8 @@ Rules of this file (why no locks):
 * A record is one aligned doubleword: readers see it whole.
 * A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it
   reads the word again after it stored the record.  A store to a marked page writes the word first and wipes
-  the record after.  So a stale record cannot survive.
+  the record after.  So a stale record cannot survive.  One vCPU at a time marks a page (``marking``): who
+  decodes in it meanwhile waits, since a write tag may still be there.
 * A page that was stored to often loses its mark before its records are wiped.  Whoever decodes meanwhile may
   store a record behind the wipe: it looks at the mark once more, and starts over without one.
 * A unit (native_unit) covers up to UNIT instructions from a record on: a store wipes as many records before
@@ -41,7 +42,7 @@ from lpar.cpu.layout import (
 )
 from lpar.cpu.native_decode import PREFIX_ENTRY, RECORD_BYTES, RECORD_STRIDE, find_entry, is_near
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
-from lpar.cpu.native_shared import NEW_PAGES, shared_field
+from lpar.cpu.native_shared import NEW_PAGES, is_marked, shared_field
 from lpar.cpu.native_tlb import note_fill
 from lpar.isa.routine import routine
 from lpar.isa.values import select
@@ -96,11 +97,37 @@ def stored_code(cpu: Any, real: Any, size: Any) -> None:
 
 @routine(args=(64,), returns=None)
 def mark_code(cpu: Any, page: Any) -> None:
-    """Mark RAM page number ``page`` as holding decoded code and take away all write tags to it.
+    """Mark RAM page number ``page`` as holding decoded code and take away all write tags to it."""
+    begin_marking(cpu, page)
+    _, new = cpu.raw_cas(cpu.page_flags + page, cpu.const(0, 8), cpu.const(1, 8))
+    if new:
+        take_tags_away(cpu, page)
+    cpu.raw_atomic("xchg", shared_field(cpu, "marking"), cpu.const(0))
+
+
+@routine(args=(64,), returns=None)
+def begin_marking(cpu: Any, page: Any) -> None:
+    """Wait until nobody else marks a page; who does may wait for us, so we are outside guest code."""
+    at = shared_field(cpu, "marking")
+    _, mine = cpu.raw_cas(at, cpu.const(0), page + 1)
+    if ~mine:
+        cpu.raw_atomic("xchg", cpu.state_address("in_guest"), cpu.const(0))
+        spins = cpu.const(0)
+        while ~mine:
+            _, mine = cpu.raw_cas(at, cpu.const(0), page + 1)
+            spins = spins + 1
+            if ~mine & (spins > native_tlb.SPINS):
+                cpu.libc("sched_yield")
+        cpu.raw_atomic("xchg", cpu.state_address("in_guest"), cpu.const(1))
+        cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_QUIESCE))
+
+
+@routine(args=(64,), returns=None)
+def take_tags_away(cpu: Any, page: Any) -> None:
+    """Take away all write tags to a page that has just been marked.
 
     Another vCPU that had one may be in the middle of a store: wait until it is not.
     """
-    cpu.raw_cas(cpu.page_flags + page, cpu.const(0, 8), cpu.const(1, 8))
     number = cpu.raw_atomic("add", shared_field(cpu, "new_pages"), cpu.const(1))
     cpu.raw_store(shared_field(cpu, "new_page") + (number & (NEW_PAGES - 1)) * 8, page + 1, 8)
     count = cpu.raw_load(shared_field(cpu, "vcpus"), 64, 8)
@@ -198,7 +225,8 @@ def decode_prefixed(cpu: Any, record: Any, address: Any, prefix: Any) -> Any:
     cpu.store_fence()
     cpu.raw_store(record, (find_prefixed(cpu, prefix, suffix) << 32) | prefix, 8)
     cpu.memory_fence()
-    return cpu.raw_load(address + 4, 32, 4) != raw
+    marked = is_marked(cpu, (address - cpu.ram_base) >> 12)
+    return ~marked | (cpu.raw_load(address + 4, 32, 4) != raw)
 
 
 @routine(args=(64,), returns=None)
@@ -207,15 +235,14 @@ def decode_record(cpu: Any, record: Any) -> None:
     at = record - cpu.code_region
     page = at.udiv(STRIDE)
     offset = (at - page * STRIDE) >> 1
-    flag_at = cpu.page_flags + page
-    if cpu.raw_load(flag_at, 8) == 0:
+    if ~is_marked(cpu, page):
         mark_code(cpu, page)
     address = cpu.ram_base + (page << 12) + offset
     again = cpu.const(1, 1)
     if (cpu.stencil_table != 0) & (cpu.current_region == 0):
         again = ~native_unit.decode_unit(cpu, record, address, offset)
     while again:
-        if cpu.raw_load(flag_at, 8) == 0:
+        if ~is_marked(cpu, page):
             mark_code(cpu, page)
         raw = cpu.raw_load(address, 32, 4)
         word = select(cpu.le, raw, raw.bswap()).zext(64)
@@ -226,7 +253,8 @@ def decode_record(cpu: Any, record: Any) -> None:
             cpu.raw_store(record, (handler << 32) | word, 8)
             cpu.memory_fence()
             again = cpu.const(0, 1)
-        again = again | (cpu.raw_load(address, 32, 4) != raw) | (cpu.raw_load(flag_at, 8) == 0)
+        marked = is_marked(cpu, page)
+        again = again | ~marked | (cpu.raw_load(address, 32, 4) != raw)
     cpu.n_decoded = cpu.n_decoded + 1
 
 
@@ -244,7 +272,7 @@ def install(cpu: Any, record: Any, old: Any, new: Any) -> Any:
 
 @routine(args=(64,), returns=1)
 def mark_compiled(cpu: Any, page: Any) -> Any:
-    """Note that stores to the page must wipe all of it; False if the page is no code page any more.
+    """Note that stores to the page must wipe all of it; False if the page is no code page, or not yet.
 
     A plain page must not be marked: its write tags are out, so that stores to it go unnoticed.
     """
@@ -253,4 +281,4 @@ def mark_compiled(cpu: Any, page: Any) -> Any:
     done = cpu.const(0, 1)
     while (old != 0) & ~done:
         old, done = cpu.raw_cas(flag_at, old, old | COMPILED)
-    return done
+    return done & is_marked(cpu, page)

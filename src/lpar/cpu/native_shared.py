@@ -25,6 +25,7 @@ SHARED: dict[str, int] = {
     "term_idle": 112,  # non-zero: who takes them sleeps
     "term_fd": 120,  # eventfd that wakes it; 0: no console here
     "tick_requests": 128,  # what the timer asks for besides, where it asks for an interrupt
+    "marking": 136,  # number of the page that somebody marks as code just now, plus one; 0: none
     "states": 192,  # MAX_VCPUS addresses of state blocks
     "new_page": 192 + 8 * MAX_VCPUS,
 }
@@ -38,3 +39,15 @@ SHARED_SIZE = SHARED["term_input"] + 64
 def shared_field(cpu: Any, name: str) -> Any:
     """The host address of a shared field."""
     return cpu.shared + SHARED[name]
+
+
+def is_marked(cpu: Any, page: Any) -> Any:
+    """Whether RAM page number ``page`` is marked as code, and every write tag to it is gone (native_code).
+
+    What is read behind this is what was there then, or later.
+    """
+    marked = cpu.raw_load(cpu.page_flags + page, 8) != 0
+    cpu.load_fence()
+    marked = marked & (cpu.raw_load(shared_field(cpu, "marking"), 64, 8) != page + 1)
+    cpu.load_fence()
+    return marked

@@ -25,7 +25,7 @@ from typing import Any
 from lpar.cpu import native_tlb
 from lpar.cpu.layout import SLOTS
 from lpar.cpu.native_decode import RECORD_BYTES, RECORD_STRIDE, find_entry, find_pair, find_stencil
-from lpar.cpu.native_shared import shared_field
+from lpar.cpu.native_shared import is_marked, shared_field
 from lpar.cpu.stencil_table import (
     EXIT,
     FOLLOW,
@@ -348,8 +348,8 @@ def decode_unit(cpu: Any, record: Any, address: Any, offset: Any) -> Any:
             cpu.unit_next = (cpu.unit_next + 15) & ~15
             cpu.raw_cas(cpu.state_address("unit_limit"), top, cpu.unit_stubs)
             cpu.memory_fence()
-            page = (address - cpu.ram_base) >> 12
-            done = unchanged(cpu, address, count) & (cpu.raw_load(cpu.page_flags + page, 8) != 0)
+            marked = is_marked(cpu, (address - cpu.ram_base) >> 12)
+            done = marked & unchanged(cpu, address, count)
             if ~done:
                 cpu.clear(record, count << 3)
             cpu.n_decoded = cpu.n_decoded + count
