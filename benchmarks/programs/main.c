@@ -85,13 +85,14 @@ static void start_job(struct job *job, int threads)
             die("pthread_create");
         return;
     }
-    job->process = fork();
-    if (job->process < 0)
+    pid_t process = fork(); /* both see *job: the child must not write its 0 there */
+    if (process < 0)
         die("fork");
-    if (!job->process) {
+    if (!process) {
         work(job);
         _exit(0);
     }
+    job->process = process;
 }
 
 static void end_job(struct job *job, int threads)
