@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -13,19 +11,6 @@ import pytest
 
 from lpar import log
 from lpar.cli import guests, kernels
-
-
-def pytest_configure() -> None:
-    """``make test`` draws the same examples every time: it judges the change at hand.
-
-    The long forms look for what nobody has seen yet.  The rig of test-kvm has no hypothesis.
-    """
-    if "LPAR_FUZZ_EXAMPLES" in os.environ or importlib.util.find_spec("hypothesis") is None:
-        return
-    from hypothesis import settings
-
-    settings.register_profile("repeatable", derandomize=True)
-    settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import llvmlite.binding as llvm
 import pytest
+from tests.cpu.arm64 import code_generator, emitted
 
 from lpar.cpu import builder, handlers, native_flow
 from lpar.cpu.ir import Function, Module
@@ -15,7 +16,6 @@ from lpar.cpu.linker import Image
 from lpar.cpu.trace import TraceCpu, trace_routine
 from lpar.isa.routine import ROUTINES
 
-TRIPLE = "aarch64-unknown-linux-gnu"
 #: exclusive accesses only; one instruction for each atomic operation; scalable vectors
 PROCESSORS = ("generic", "cortex-a72", "neoverse-n1", "neoverse-v2")
 C_LIBRARY = {"clock_gettime", "getrandom", "memset", "ppoll", "read", "sched_yield", "write"}
@@ -23,18 +23,13 @@ C_LIBRARY = {"clock_gettime", "getrandom", "memset", "ppoll", "read", "sched_yie
 
 @pytest.fixture(scope="module", params=PROCESSORS)
 def machine(request: pytest.FixtureRequest) -> llvm.TargetMachine:
-    """A code generator for an arm64 processor, as ``compiler.target_machine(pic=True)`` there."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(TRIPLE)
-    return target.create_target_machine(cpu=request.param, opt=2, reloc="pic", codemodel="small")
+    """A code generator for an arm64 processor."""
+    return code_generator(request.param)
 
 
 def compiled(machine: llvm.TargetMachine, module: Module) -> bytes:
     """An object file."""
-    parsed = llvm.parse_assembly(module.text(machine.triple, str(machine.target_data)))
-    parsed.verify()
-    return bytes(machine.emit_object(parsed))
+    return emitted(machine, module.text(machine.triple, str(machine.target_data)))
 
 
 def test_code_generation(machine: llvm.TargetMachine) -> None:

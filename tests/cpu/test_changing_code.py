@@ -209,7 +209,7 @@ def test_no_region_goes_into_a_page_that_is_being_marked() -> None:
 
 
 def test_who_decodes_waits_for_who_marks_the_page(machine: tuple[Bench, bool]) -> None:
-    """Until all write tags to the page are gone, stores to it go unnoticed."""
+    """Until all write tags to the page are gone, stores go unnoticed.  Who marks may wait for who waits."""
     bench, _ = machine
     bench.put_code(0x8000, [LI1, SC1], little=True)
     for name, value in {"msr": KERNEL, "pc": 0x8000, "r3": 0}.items():
@@ -221,6 +221,7 @@ def test_who_decodes_waits_for_who_marks_the_page(machine: tuple[Bench, bool]) -
     thread.start()
     time.sleep(0.05)
     assert thread.is_alive()
+    assert not bench.thread.state.get("in_guest")
     bench.memory.write(0x8000, LI2.to_bytes(4, "little"))
     bench.engine.share("marking", 0)
     thread.join(20)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
+from tests.cpu.arm64 import code_generator, emitted
 from tests.isa.judge import installed
 
 from lpar.cpu import relocate
@@ -18,7 +19,6 @@ from lpar.cpu.linker import Image
 from lpar.cpu.relocate import AARCH64, LoadError
 from lpar.testing.elf import ElfFile, Load
 
-TRIPLE = "aarch64-unknown-linux-gnu"
 START = 0x10000 + 64 + 56  #: where programs are loaded: in memory as in the file, behind two headers
 IMAGE = 0x11000  #: where they have what was linked
 PREL32, LO21, HI21, ADD, LDST8, JUMP26, CALL26, LDST16, LDST32, LDST64, LDST128 = (
@@ -70,19 +70,14 @@ def test_a_machine_of_others() -> None:
 
 @pytest.fixture(scope="module")
 def machine() -> llvm.TargetMachine:
-    """A code generator as ``compiler.target_machine(pic=True)`` on arm64."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(TRIPLE)
-    return target.create_target_machine(cpu="generic", opt=2, reloc="pic", codemodel="small")
+    """A code generator."""
+    return code_generator()
 
 
 def compiled(machine: llvm.TargetMachine, text: str) -> bytes:
     """An object file."""
-    head = f'target triple = "{TRIPLE}"\ntarget datalayout = "{machine.target_data}"\n'
-    parsed = llvm.parse_assembly(head + text)
-    parsed.verify()
-    return bytes(machine.emit_object(parsed))
+    head = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+    return emitted(machine, head + text)
 
 
 def status(image: bytes, entry: int, argument: int, directory: Path) -> int:

@@ -8,7 +8,7 @@ page.
 A prefixed instruction (ISA 3.1) has its handler and prefix in its first record and finds the suffix in the
 low half of the next one, whose handler decodes it for who jumps there; it never crosses a page.
 
-Rules of this file (why no locks):
+Rules of this file (why who runs or stores takes no lock):
 * A record is one aligned doubleword: readers see it whole.
 * A vCPU marks the page (``page_flags``) and takes away every write tag to it before it reads the word; it
   reads the word again after it stored the record.  A store to a marked page writes the word first and wipes
@@ -42,7 +42,7 @@ from lpar.cpu.layout import (
 )
 from lpar.cpu.native_decode import PREFIX_ENTRY, RECORD_BYTES, RECORD_STRIDE, find_entry, is_near
 from lpar.cpu.native_mmu import FAULT_INTERRUPT, FETCH, X, storage_fault, translate
-from lpar.cpu.native_shared import NEW_PAGES, is_marked, shared_field
+from lpar.cpu.native_shared import NEW_PAGES, is_marked, release_lock, shared_field, take_lock
 from lpar.cpu.native_tlb import note_fill
 from lpar.isa.routine import routine
 from lpar.isa.values import select
@@ -102,22 +102,16 @@ def mark_code(cpu: Any, page: Any) -> None:
     _, new = cpu.raw_cas(cpu.page_flags + page, cpu.const(0, 8), cpu.const(1, 8))
     if new:
         take_tags_away(cpu, page)
-    cpu.raw_atomic("xchg", shared_field(cpu, "marking"), cpu.const(0))
+    release_lock(cpu, "marking")
 
 
 @routine(args=(64,), returns=None)
 def begin_marking(cpu: Any, page: Any) -> None:
     """Wait until nobody else marks a page; who does may wait for us, so we are outside guest code."""
-    at = shared_field(cpu, "marking")
-    _, mine = cpu.raw_cas(at, cpu.const(0), page + 1)
+    _, mine = cpu.raw_cas(shared_field(cpu, "marking"), cpu.const(0), page + 1)
     if ~mine:
         cpu.raw_atomic("xchg", cpu.state_address("in_guest"), cpu.const(0))
-        spins = cpu.const(0)
-        while ~mine:
-            _, mine = cpu.raw_cas(at, cpu.const(0), page + 1)
-            spins = spins + 1
-            if ~mine & (spins > native_tlb.SPINS):
-                cpu.libc("sched_yield")
+        take_lock(cpu, "marking", page + 1)
         cpu.raw_atomic("xchg", cpu.state_address("in_guest"), cpu.const(1))
         cpu.raw_atomic("or", cpu.state_address("exit_request"), cpu.const(REQ_QUIESCE))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from lpar.cpu import native_tlb
 from lpar.cpu.native_hash import choose
-from lpar.cpu.native_shared import shared_field
+from lpar.cpu.native_shared import release_lock, take_lock
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
@@ -29,25 +29,18 @@ R_REF_CHANGE = 0x180
 R_PP0, R_KEY_HIGH, R_LOW = 1 << 63, 3 << 60, 0xE07  #: protection: PP0, upper key, lower key with N and PP
 BULK_END, BULK_REQUEST, BULK_RESPONSE, BULK_FLAGS, BULK_INDEX = 3, 1 << 62, 2 << 62, 3 << 56, (1 << 56) - 1
 ENTRY, GROUP = 16, 8
-SPINS = 100
 
 
 @routine(args=(), returns=None)
 def hpt_acquire(cpu: Any) -> None:
     """Take the page table's lock; outside guest code."""
-    at = shared_field(cpu, "hpt_lock")
-    spins, done = cpu.const(0), cpu.const(0, 1)
-    while not done:
-        _, done = cpu.raw_cas(at, cpu.const(0), cpu.const(1))
-        spins = spins + 1
-        if ~done & (spins > SPINS):
-            cpu.libc("sched_yield")
+    take_lock(cpu, "hpt_lock", cpu.const(1))
 
 
 @routine(args=(), returns=None)
 def hpt_release(cpu: Any) -> None:
     """Give the page table's lock back."""
-    cpu.raw_atomic("xchg", shared_field(cpu, "hpt_lock"), cpu.const(0))
+    release_lock(cpu, "hpt_lock")
 
 
 def _entry(cpu: Any, index: Any) -> Any:

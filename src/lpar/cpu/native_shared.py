@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 MAX_VCPUS = 2048
+LOCK_SPINS = 100  #: tries for a lock before giving up the host CPU
 #: name -> byte offset
 SHARED: dict[str, int] = {
     "vcpus": 0,  # how many
@@ -39,6 +40,24 @@ SHARED_SIZE = SHARED["term_input"] + 64
 def shared_field(cpu: Any, name: str) -> Any:
     """The host address of a shared field."""
     return cpu.shared + SHARED[name]
+
+
+def take_lock(cpu: Any, name: str, holder: Any) -> None:
+    """Wait until the lock in a shared field is free and put ``holder``, non-zero, there.
+
+    Whoever holds it must not wait for us, unless we are outside guest code.
+    """
+    spins, mine = cpu.const(0), cpu.const(0, 1)
+    while not mine:
+        _, mine = cpu.raw_cas(shared_field(cpu, name), cpu.const(0), holder)
+        spins = spins + 1
+        if ~mine & (spins > LOCK_SPINS):
+            cpu.libc("sched_yield")
+
+
+def release_lock(cpu: Any, name: str) -> None:
+    """Give a lock back."""
+    cpu.raw_atomic("xchg", shared_field(cpu, name), cpu.const(0))
 
 
 def is_marked(cpu: Any, page: Any) -> Any:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lpar.cpu.native_shared import TERM_RING, shared_field
+from lpar.cpu.native_shared import TERM_RING, release_lock, shared_field, take_lock
 from lpar.isa.routine import routine
 from lpar.isa.values import select
 
 H_GET_TERM_CHAR, H_PUT_TERM_CHAR = 0x54, 0x58
 CALLS = frozenset({H_GET_TERM_CHAR, H_PUT_TERM_CHAR})
 MOST = 16  #: bytes of a call
-SPINS = 100
 
 
 def _ours(cpu: Any) -> Any:
@@ -35,20 +34,14 @@ def h_put_term_char(cpu: Any) -> Any:
     length = cpu.gpr[5]
     if ~_ours(cpu) | (length > MOST):
         return cpu.const(0)
-    lock = shared_field(cpu, "term_lock")
-    spins, mine = cpu.const(0), cpu.const(0, 1)
-    while not mine:
-        _, mine = cpu.raw_cas(lock, cpu.const(0), cpu.const(1))
-        spins = spins + 1
-        if ~mine & (spins > SPINS):
-            cpu.libc("sched_yield")
+    take_lock(cpu, "term_lock", cpu.const(1))
     head = cpu.raw_load(shared_field(cpu, "term_head"), 64, 8)
     used = head - cpu.raw_load(shared_field(cpu, "term_tail"), 64, 8)
     room = used + length <= TERM_RING
     if room:
         put_bytes(cpu, head, length)
         cpu.raw_atomic("xchg", shared_field(cpu, "term_head"), head + length)
-    cpu.raw_atomic("xchg", lock, cpu.const(0))
+    release_lock(cpu, "term_lock")
     if ~room:
         return cpu.const(0)
     if cpu.raw_atomic("xchg", shared_field(cpu, "term_idle"), cpu.const(0)) != 0:
