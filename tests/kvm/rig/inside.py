@@ -7,6 +7,7 @@ boot to be seen.  ``boot`` is that last part alone.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from lpar.testing.shell import BOOT_TIMEOUT, LPAR, PROMPT
 ROUNDS = 2
 PYTEST = (sys.executable, "-m", "pytest")
 SAY = ("uname -a", "grep -E '^(cpu|machine|MMU)' /proc/cpuinfo", "cat /sys/devices/system/cpu/online")
+FAILURE = ("FAILED tests/", "ERROR tests/")  #: how pytest's lines about failures begin
+MOST_AGAIN = 5  #: failed tests that are tried again: more are no accident
 UNIT_TESTS = ("tests/kvm",)
 GUEST_TESTS = (
     *("tests/guest/test_boot.py", "tests/guest/test_machines.py", "tests/guest/test_console.py"),
@@ -37,10 +40,42 @@ def say(text: str) -> None:
     print(f"rig: {text}", flush=True)
 
 
-def tests(title: str, files: Sequence[str]) -> bool:
-    """Run tests, one line for each; whether all passed."""
+def tests(title: str, files: Sequence[str]) -> list[str]:
+    """Run tests, one line for each; what to say of failures at the end, nothing when all passed.
+
+    What failed is tried once more, by itself: the emulated host stands still for seconds when the machine
+    beneath it is busy, and a console that one test left in disorder fails the next ones.
+    """
     say(title)
-    return not subprocess.run([*PYTEST, "-v", "-k", NOT_AGAIN, *files], check=False).returncode
+    status, failed = _pytest(files)
+    if not status:
+        return []
+    for line in failed:
+        say(line)
+    if not failed or len(failed) > MOST_AGAIN:
+        return [f"{title}: pytest ended with status {status}", *failed]
+    say("what failed, once more")
+    status, again = _pytest([_name(line) for line in failed])
+    return [f"the second time too: {line}" for line in again or failed] if status else []
+
+
+def _pytest(tests: Sequence[str]) -> tuple[int, list[str]]:
+    """Run pytest, showing what it prints; its status and its lines about what failed."""
+    words = [*PYTEST, "-v", "-k", NOT_AGAIN, *tests]
+    env = os.environ | {"COLUMNS": "160"}  # for the reasons in the lines about failures
+    failed = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, errors="replace", env=env) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            print(line, end="", flush=True)
+            if line.startswith(FAILURE):
+                failed.append(line.rstrip())
+    return run.returncode, failed
+
+
+def _name(line: str) -> str:
+    """The test that a line about a failure names: ``FAILED tests/a.py::test_b[c] - AssertionError``."""
+    return line.split(" - ")[0].split(" ", 1)[1]
 
 
 def qemu() -> list[str]:
@@ -96,9 +131,12 @@ def boot(cpus: int = 1) -> bool:
 
 
 def _test() -> bool:
-    done = [tests("tests of the KVM accelerator", UNIT_TESTS), tests("tests of guests", GUEST_TESTS)]
+    failed = tests("tests of the KVM accelerator", UNIT_TESTS) + tests("tests of guests", GUEST_TESTS)
     race()
-    return all([*done, boot(1), boot(2)])
+    booted = [boot(1), boot(2)]
+    for line in failed:
+        say(line)  # once more, where it is seen
+    return all(booted) and not failed
 
 
 WHAT: dict[str, Callable[[], bool]] = {"test": _test, "race": lambda: race() or True, "boot": boot}
