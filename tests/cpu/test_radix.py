@@ -152,8 +152,11 @@ def test_kernel_is_kept_from_user_pages(guest: Guest, amr: int, read: bool, writ
     """Key 0 of AMR: its bits withhold pages without Privilege from privileged loads and stores."""
     guest.tree.map(EA, REAL, PAGE_R | PAGE_W)
     guest.tree.map(EA + 0x1000, REAL, PAGE_R | PAGE_W | PAGE_PRIV)
-    assert guest.load(EA + 8, KERNEL) == SC1 << 32 | SC1  # in the TLB before AMR changes
-    guest.bench.execute(["mtspr 29, 4"], msr=KERNEL, r4=amr << 62)
+    program = ["ld 6, 8(5)", "std 6, 16(5)", "mtspr 29, 4"]  # in the TLB before AMR changes
+    for access, allowed in (("ld 7, 8(5)", read), ("std 7, 16(5)", write)):
+        guest.bench.cpu.set_reg("amr", 0)
+        at = guest.bench.execute([*program, access], msr=KERNEL, r4=amr << 62, r5=EA)
+        assert (at == 0x300) is not allowed
     assert (guest.load(EA + 8, KERNEL) == Fault(0x300, PROT)) is not read
     assert (guest.store(EA + 8, KERNEL) == Fault(0x300, PROT | STORE)) is not write
     assert guest.store(EA + 0x1008, KERNEL, value=3) == 3
@@ -292,67 +295,7 @@ def test_garbage_tables(machine: Guest, garbage: list[int], forms: list[str], ba
         assert bench.run() in (layout.EXIT_HCALL, layout.EXIT_MMIO_READ, layout.EXIT_MMIO_WRITE)
 
 
-# -- invalidation -----------------------------------------------------------------------------------
-
-PAGE_SIZES = {3: (12, 0), 2: (21, 1)}  #: level -> shift, AP encoding
-
-
-def tlbie(bench: Bench, rb: int, rs: int, ric: int, *, local: bool) -> None:
-    """tlbie or tlbiel, process-scoped, radix."""
-    word = 0x7C000000 | 6 << 21 | ric << 18 | 1 << 17 | 1 << 16 | 5 << 11 | (274 if local else 306) << 1
-    bench.execute([f".long {word:#x}", "ptesync"], msr=SF | ME | LE, r5=rb, r6=rs)
-
-
-#: what is invalidated -> (IS field, RIC)
-SCOPES = {"page": (0, 0), "pid": (1, 0), "lpid": (2, 2), "all": (3, 2), "pid and PWC": (1, 2)}
-
-
-@pytest.mark.parametrize("local", [True, False], ids=["tlbiel", "tlbie"])
-@pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("level", PAGE_SIZES)
-def test_invalidated_translations_are_gone(guest: Guest, level: int, scope: str, local: bool) -> None:
-    """After the entry is cleared and invalidated neither loads nor stores nor fetches find it."""
-    shift, ap = PAGE_SIZES[level]
-    base = EA >> shift << shift
-    at = base + (REAL & (1 << shift) - 1)
-    guest.bench.cpu.set_reg("pidr", 1)
-    guest.tree.map(base, REAL >> shift << shift, PAGE_R | PAGE_W | PAGE_X, level=level)
-    assert guest.load(at + 8) == SC1 << 32 | SC1
-    assert guest.store(at + 0x200, value=1) == 1
-    assert guest.fetch(at + 8) == 0
-    guest.tree.unmap(base, level)
-    kind, ric = SCOPES[scope]
-    if kind == 0:
-        tlbie(guest.bench, base | ap << 5, 1 << 32, ric, local=local)
-    else:
-        tlbie(guest.bench, kind << 10, 1 << 32, ric, local=local)
-    assert guest.load(at + 8) == Fault(0x300, NOPTE)
-    assert guest.store(at + 0x200) == Fault(0x300, NOPTE | STORE)
-    assert guest.fetch(at + 8) == Fault(0x400, NOPTE)
-
-
-def test_another_page_stays_right(guest: Guest) -> None:
-    """Pages that share a TLB entry (1024 pages apart) and neighbours are told apart."""
-    bench = guest.bench
-    pages = [EA + n * 0x1000 for n in (0, 1, 1024, 2048, 512)]
-    for n, ea in enumerate(pages):
-        guest.tree.map(ea, REAL + n * 0x1000, PAGE_R | PAGE_W)
-        bench.memory.write(REAL + n * 0x1000, n.to_bytes(8, "little"))
-    for _ in range(2):
-        for n, ea in enumerate(pages):
-            assert guest.load(ea) == n
-    guest.tree.unmap(pages[2])
-    tlbie(bench, pages[2], 0, 0, local=True)
-    assert [guest.load(ea) for ea in pages] == [0, 1, Fault(0x300, NOPTE), 3, 4]
-
-
-def test_a_withdrawn_permission(guest: Guest) -> None:
-    guest.tree.map(EA, REAL, PAGE_R | PAGE_W)
-    assert guest.store(EA, value=1) == 1
-    guest.tree.map(EA, REAL, PAGE_R)
-    tlbie(guest.bench, EA, 0, 0, local=True)
-    assert guest.store(EA) == Fault(0x300, PROT | STORE)
-    assert guest.load(EA) == 1
+# -- pages and processes ------------------------------------------------------------------------------
 
 
 def test_processes_have_their_own_pages(guest: Guest) -> None:
@@ -389,14 +332,19 @@ BASES = {"lower": EA, "upper": KERNEL_BIT | EA}
 
 
 class Touched:
-    """Pages of one half that a program touches, unmaps and touches again, all before it comes back."""
+    """Pages of one half that a program touches, unmaps and touches again, all before it comes back.
 
-    def __init__(self, guest: Guest, base: int, count: int, access: str) -> None:
-        self.guest, self.base, self.count, self.access = guest, base, count, access
+    At ``level`` 2 it is one page of 2 MiB, and ``base`` is where the program touches it.
+    """
+
+    def __init__(self, guest: Guest, base: int, count: int, access: str, level: int = 3) -> None:
+        self.guest, self.base, self.count, self.access, self.level = guest, base, count, access, level
         self.real = REAL if access == "fetch" else REAL + 0x2000  # no code is stored to
+        if level == 2:
+            self.base = base >> 21 << 21 | self.real & 0x1FFFFF
         for n in range(count):
             self.map(n)
-        self.entries = guest.tree.entry_address(base & ~KERNEL_BIT)
+        self.entries = guest.tree.entry_address(base & ~KERNEL_BIT, level)
         for real in range(TABLES, TABLES + 0x60000, 0x1000):
             guest.tree.map(TREE + real, real, PAGE_R | PAGE_W | PAGE_PRIV)
         for half in (0, KERNEL_BIT):
@@ -404,11 +352,15 @@ class Touched:
 
     def map(self, n: int = 0) -> None:
         """Map a page."""
-        where = self.base + 0x1000 * n
-        self.guest.tree.map(where, self.real, PAGE_R | PAGE_W | PAGE_X | PAGE_PRIV)
+        within = ~0xFFF if self.level == 3 else ~0x1FFFFF
+        where, access = self.base + 0x1000 * n & within, PAGE_R | PAGE_W | PAGE_X | PAGE_PRIV
+        self.guest.tree.map(where, self.real & within, access, level=self.level)
 
-    def again(self, invalidation: list[str], rb: int = 0, rs: int = 0) -> int:
-        """The vector of an access to the first page behind the invalidation, 0xC00 if it went well."""
+    def again(self, invalidation: list[str], rb: int = 0, rs: int = 0, *, entry: int = 0) -> int:
+        """The vector of an access to the first page behind the invalidation, 0xC00 if it went well.
+
+        ``entry`` is what the page's entry holds by then.
+        """
         bench = self.guest.bench
         ways = {"load": ["ld 3, 8(10)"], "store": ["std 3, 8(10)"], "fetch": ["mtlr 10", "blrl"]}
         touch = ways[self.access]
@@ -416,9 +368,9 @@ class Touched:
             bench.put_code(REAL, [0x4E800020] * 1024, little=True)  # blr
         loop = ["mr 10, 9", "mr 12, 8", *touch, "addi 10, 10, -0x1000", "addic. 12, 12, -1"]
         loop.append(f"bne .-{4 * (len(loop) - 2)}")
-        lines = [*loop, "li 11, 0", "std 11, 0(7)", "ptesync", *invalidation, "ptesync", "mr 10, 4", *touch]
+        lines = [*loop, "stdbrx 11, 0, 7", "ptesync", *invalidation, "ptesync", "mr 10, 4", *touch]
         regs = {"r4": self.base, "r8": self.count, "r9": self.base + 0x1000 * (self.count - 1)}
-        bench.start(lines, msr=KERNEL, r5=rb, r6=rs, r7=TREE + self.entries, **regs)
+        bench.start(lines, msr=KERNEL, r5=rb, r6=rs, r7=TREE + self.entries, r11=entry, **regs)
         at = bench.go()
         return at if at < 0x1000 else 0xC00
 
@@ -426,6 +378,50 @@ class Touched:
 def radix_word(extended: int, ric: int = 0) -> str:
     """tlbie (306) or tlbiel (274) of a process, RB = r5, RS = r6."""
     return f".long {0x7C000000 | 6 << 21 | ric << 18 | 3 << 16 | 5 << 11 | extended << 1:#x}"
+
+
+#: what is invalidated -> (IS field, RIC)
+SCOPES = {"page": (0, 0), "pid": (1, 0), "lpid": (2, 2), "all": (3, 2), "pid and PWC": (1, 2)}
+PAGE_SIZES = {3: 0, 2: 1}  #: level -> AP encoding
+
+
+@pytest.mark.parametrize("access", ["load", "store", "fetch"])
+@pytest.mark.parametrize("extended", [306, 274], ids=["tlbie", "tlbiel"])
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("level", PAGE_SIZES)
+def test_invalidated_pages_are_gone(guest: Guest, level: int, scope: str, extended: int, access: str) -> None:
+    """Each scope ends a page of each size, which was still found before."""
+    guest.bench.cpu.set_reg("pidr", 1)
+    pages = Touched(guest, EA, 1, access, level)
+    assert pages.again([]) == 0xC00
+    pages.map()
+    kind, ric = SCOPES[scope]
+    where = pages.base & ~0xFFF | PAGE_SIZES[level] << 5 if kind == 0 else kind << 10
+    assert pages.again([radix_word(extended, ric)], where, 1 << 32) == (0x400 if access == "fetch" else 0x300)
+
+
+def test_a_withdrawn_permission(guest: Guest) -> None:
+    for access, found in (("load", 0xC00), ("store", 0x300)):
+        pages = Touched(guest, EA, 1, access)
+        readable = PTE_VALID | PTE_LEAF | PTE_R | PTE_C | PAGE_R | PAGE_PRIV | pages.real
+        assert pages.again([radix_word(274)], pages.base, 0, entry=readable) == found
+    assert guest.bench["dsisr"] == PROT | STORE
+
+
+def test_another_page_stays_right(guest: Guest) -> None:
+    """Pages that share a TLB entry (1024 pages apart) and neighbours are told apart, and end alone."""
+    bench = guest.bench
+    gone = Touched(guest, EA, 1, "load")
+    for n, page in enumerate((1, 1024, 2048, 512)):
+        guest.tree.map(EA + page * 0x1000, REAL + n * 0x1000, PAGE_R | PAGE_W | PAGE_PRIV)
+        bench.memory.write(REAL + n * 0x1000, n.to_bytes(8, "little"))
+    loads = [f"ldx {21 + n}, 4, {13 + n}" for n in range(4)]
+    offsets = {f"r{13 + n}": page * 0x1000 for n, page in enumerate((1, 1024, 2048, 512))}
+    start = ["ld 3, 0(4)", *loads, "ld 3, 0(4)", "li 11, 0", "std 11, 0(7)", "ptesync"]
+    end = [radix_word(274), "ptesync", *(f"li {21 + n}, -1" for n in range(4)), *loads, "ld 3, 0(4)"]
+    at = bench.execute([*start, *end], msr=KERNEL, r4=EA, r5=EA, r6=0, r7=TREE + gone.entries, **offsets)
+    assert (at, bench["dsisr"], bench["dar"]) == (0x300, NOPTE, EA)
+    assert [bench[f"r{21 + n}"] for n in range(4)] == [0, 1, 2, 3]
 
 
 COUNTS = [1, layout.FILL_LOG - 1, layout.FILL_LOG, layout.FILL_LOG + 1]
