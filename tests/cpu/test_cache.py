@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,3 +164,32 @@ def test_the_key_depends_on_host_and_source(monkeypatch: pytest.MonkeyPatch, tmp
     first = build.source_key("host")
     source.write_text("x = 2\n")
     assert build.source_key("host") != first
+
+
+def begin_elsewhere() -> build.Elsewhere:
+    """Load while another builds who has the beginning of a bundle by now."""
+    path = build.bundle_path(build.UNITS)
+    build.write_bundle(path.with_suffix(build.PART), Bundle(complete=False, image=b"beginning"))
+    first, pending = build.load_bundle(build.UNITS)
+    assert (first.complete, first.image) == (False, b"beginning")
+    assert isinstance(pending, build.Elsewhere)
+    return pending
+
+
+def test_a_bundle_that_another_builds(builder: Builder) -> None:
+    """Its beginning, then all of it, once it is there; nothing is built here."""
+    path = build.bundle_path(build.UNITS)
+    with build.build_lock(path):
+        pending = begin_elsewhere()
+        finish = threading.Timer(3 * build.POLL, build.write_bundle, (path, Bundle(image=b"all of it")))
+        finish.start()
+        assert pending.next() == Bundle(image=b"all of it")
+        finish.join()
+    assert builder.built == 0
+
+
+def test_another_ends_before_its_bundle_is_built(builder: Builder) -> None:
+    with build.build_lock(build.bundle_path(build.UNITS)):
+        pending = begin_elsewhere()
+    assert pending.next().image == b"code"
+    assert builder.built == 1

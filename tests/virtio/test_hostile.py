@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
 import struct
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -86,6 +88,20 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
     return {target.name: target for target in found}
 
 
+@contextlib.contextmanager
+def watched(guest: Hostile, caplog: pytest.LogCaptureFixture) -> Iterator[Hostile]:
+    """A guest to play with; in the end the device works, and no bug of ours was logged."""
+    heard.clear()
+    caplog.clear()
+    try:
+        yield guest
+        guest.check()
+    finally:
+        guest.close()
+    bugs = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not bugs, bugs[0].getMessage()
+
+
 @pytest.mark.parametrize("interface", [VirtioDriver, LegacyDriver])
 @pytest.mark.parametrize("name", ["rng", "blk", "console", "net", "9p"])
 def test_hostile(
@@ -97,16 +113,8 @@ def test_hostile(
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(PROGRAMS)
     def play(program: list[Step]) -> None:
-        heard.clear()
-        caplog.clear()
-        guest = Hostile(targets[name], interface)
-        try:
+        with watched(Hostile(targets[name], interface), caplog) as guest:
             guest.play(program)
-            guest.check()
-        finally:
-            guest.close()
-        bugs = [record for record in caplog.records if record.levelno >= logging.ERROR]
-        assert not bugs, bugs[0].getMessage()
 
     play()
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before < MEMORY_LIMIT
@@ -121,16 +129,8 @@ def test_two_hostile_cpus(targets: dict[str, Target], name: str, caplog: pytest.
     )
     @given(PROGRAMS, PROGRAMS)
     def play(first: list[Step], second: list[Step]) -> None:
-        heard.clear()
-        caplog.clear()
-        guest = Hostile(targets[name])
-        try:
+        with watched(Hostile(targets[name]), caplog) as guest:
             _at_once(guest, first, second)
-            guest.check()
-        finally:
-            guest.close()
-        bugs = [record for record in caplog.records if record.levelno >= logging.ERROR]
-        assert not bugs, bugs[0].getMessage()
 
     play()
 
