@@ -44,15 +44,16 @@ class Contender:
     cache: Cache = Cache.WARM
 
     @contextmanager
-    def environment(self) -> Iterator[Mapping[str, str] | None]:
-        """The environment to run in."""
+    def environment(self) -> Iterator[Mapping[str, str]]:
+        """The environment to run in.  An lpar that was installed has its bytecode; ours may write it."""
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         if self.cache == Cache.WARM:
-            yield None
+            yield own
             return
         with tempfile.TemporaryDirectory(prefix="lpar-bench-") as fresh:
             if self.cache == Cache.BUILT:
                 _copy_engine(Path(fresh))
-            yield {**os.environ, "XDG_CACHE_HOME": fresh}
+            yield {**own, "XDG_CACHE_HOME": fresh}
 
 
 def _copy_engine(fresh: Path) -> None:

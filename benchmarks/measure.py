@@ -80,7 +80,7 @@ def run_all(contender: Contender, machine: Machine, rows: Sequence[Row]) -> Iter
 
 
 def _run_some(
-    command: Sequence[str], rows: Sequence[Row], environment: Mapping[str, str] | None
+    command: Sequence[str], rows: Sequence[Row], environment: Mapping[str, str]
 ) -> Iterator[tuple[Row, Sample]]:
     """Start one guest and measure in it until a row gets no answer."""
     if rows[0].image == START:
@@ -105,7 +105,7 @@ def _run_some(
                 return
 
 
-def _first_instructions(command: Sequence[str], environment: Mapping[str, str] | None) -> Sample:
+def _first_instructions(command: Sequence[str], environment: Mapping[str, str]) -> Sample:
     begin = time.perf_counter()
     with Session(command, env=environment) as session:
         try:
