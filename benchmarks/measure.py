@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rounds of measurements: each contender in turn, so that a host that changes its pace hits all alike."""
+"""Rounds of measurements, row by row in turn: a host that changes its pace hits all contenders alike."""
 
 from __future__ import annotations
 
@@ -57,11 +57,28 @@ def measure(contenders: Sequence[Contender], plan: Plan, rounds: int, told: Told
     samples: Samples = {row.name: {each.name: [] for each in contenders} for _, rows in plan for row in rows}
     for _ in range(rounds):
         for machine, rows in plan:
-            for contender in contenders:
-                for row, sample in run_all(contender, machine, rows):
-                    samples[row.name][contender.name].append(sample)
-                    told(contender.name, row.name, sample)
+            for contender, row, sample in in_turn(contenders, machine, rows):
+                samples[row.name][contender.name].append(sample)
+                told(contender.name, row.name, sample)
     return samples
+
+
+def in_turn(
+    contenders: Sequence[Contender], machine: Machine, rows: Sequence[Row]
+) -> Iterator[tuple[Contender, Row, Sample]]:
+    """A row of each contender, then the next row of each: their guests wait beside each other meanwhile.
+
+    On a host whose cores others use, two guests measured minutes apart saw two different hosts (QEMU's boot
+    14 s, then 24).
+    """
+    running = [(contender, run_all(contender, machine, rows)) for contender in contenders]
+    while running:
+        for contender, results in tuple(running):
+            found = next(results, None)
+            if found is None:
+                running.remove((contender, results))
+            else:
+                yield contender, *found
 
 
 def run_all(contender: Contender, machine: Machine, rows: Sequence[Row]) -> Iterator[tuple[Row, Sample]]:

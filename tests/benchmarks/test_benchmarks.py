@@ -113,6 +113,21 @@ def test_a_guest_that_does_not_start_fails_all_its_rows() -> None:
     assert [row.name for row, sample in found if sample.error] == ["boot", "files"]
 
 
+def test_contenders_take_turns_at_each_row() -> None:
+    """Also when one of them does not start at all."""
+    fake = [Contender(name, lambda machine: [sys.executable, "-c", FAKE_GUEST]) for name in ("one", "two")]
+    dead = Contender("dead", lambda machine: ["false"])
+    found = list(measure.in_turn([fake[0], dead, fake[1]], Machine(Path("none")), chosen("sieve,fft")))
+    assert [(each.name, row.name, bool(sample.error)) for each, row, sample in found] == [
+        ("one", "sieve", False),
+        ("dead", "sieve", True),
+        ("two", "sieve", False),
+        ("one", "fft", False),
+        ("dead", "fft", True),
+        ("two", "fft", False),
+    ]
+
+
 def test_cold_caches_are_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``cold`` finds nothing, ``built`` the engine's code alone."""
     engine = tmp_path / "lpar" / "engine"
@@ -122,7 +137,6 @@ def test_cold_caches_are_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name, files in (("cold", []), ("built", ["handlers-1.bin"])):
         with CONTENDERS[name].environment() as environment:
-            assert environment is not None
             fresh = Path(environment["XDG_CACHE_HOME"])
             assert [path.name for path in fresh.rglob("*") if path.is_file()] == files
         assert not fresh.exists()
