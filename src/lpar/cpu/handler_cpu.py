@@ -427,9 +427,7 @@ class HandlerCpu(TraceCpu):
         self._uses_mode()
         block = ea & ~127
         if self.fast:
-            host = self._host(block, 1, 8)
-            for at in range(0, 128, 16):
-                self.raw_store(host + at, self.const(0, 128), 16)
+            self.clear_block(self._host(block, 1, 8))
             return
         from lpar.cpu import native_memory
 

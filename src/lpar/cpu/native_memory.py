@@ -407,7 +407,7 @@ def dcbz_slow(cpu: Any, block: Any) -> None:
     block = truncate(cpu, block)
     host = host_address(cpu, block, STORE, 128)
     if host != 0:
-        cpu.clear(host, 128)
+        cpu.clear_block(host)
         store_host(cpu, block, host, cpu.const(128))
     elif cpu.fault == FAULT_MMIO:
         alignment_fault(cpu, block)

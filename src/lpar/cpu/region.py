@@ -463,12 +463,7 @@ class RegionCpu(HandlerCpu):
         from lpar.cpu import native_memory
 
         block = ea & ~127
-
-        def clear(host: IrBits) -> None:
-            for at in range(0, 128, 16):
-                self.raw_store(host + at, self.const(0, 128), 16)
-
-        self._guarded(block, 1, 8, clear, lambda: self._slow(native_memory.dcbz_slow, block))
+        self._guarded(block, 1, 8, self.clear_block, lambda: self._slow(native_memory.dcbz_slow, block))
 
     # -- the end -------------------------------------------------------------------------------------------
     def close(self, entry: Block) -> None:

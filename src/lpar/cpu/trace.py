@@ -221,6 +221,26 @@ class TraceCpu:
         """Fill ``size`` bytes at a host address with zeros."""
         self._fill(address, size, 0)
 
+    def clear_block(self, address: Any) -> None:
+        """Zero 128 bytes at a host address, unless they are zero.
+
+        RAM that nobody has written is zero, and the host finds a page for it at the first write.  Linux
+        clears all pages that it allocates, but does not fill all of them.
+        """
+        f: Function = self.f
+        places = [f.emit(f"inttoptr i64 {(address + at).ref} to ptr") for at in range(0, 128, 16)]
+        found, *others = [f.emit(f"load <2 x i64>, ptr {place}, align 16") for place in places]
+        for other in others:
+            found = f.emit(f"or <2 x i64> {found}, {other}")
+        used = f.emit(f"icmp ne i128 {f.emit(f'bitcast <2 x i64> {found} to i128')}, 0")
+        write, done = f.new_block(), f.new_block()
+        f.branch(used, write, done)
+        f.place(write)
+        for place in places:
+            f.line(f"store <2 x i64> zeroinitializer, ptr {place}, align 16")
+        f.jump(done)
+        f.place(done)
+
     def _fill(self, address: Any, size: Any, byte: int) -> None:
         f: Function = self.f
         f.module.declare("@llvm.memset", "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
