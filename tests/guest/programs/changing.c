@@ -89,10 +89,9 @@ static void *patch_it(void *nothing)
         shared_code[0] = addi(3, 0, (int)value);
         synchronize(shared_code);
         __atomic_store_n(&announced, value, __ATOMIC_RELEASE);
-        do {
-            if (value % 64 == 0)
-                usleep(50);
-        } while (value % 64 == 0 && looked < value / 200);
+        if (value % 64 == 0)
+            do usleep(50);
+            while (looked < value / 200);
     }
     finished = 1;
     return nothing;
